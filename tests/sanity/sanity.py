@@ -1,0 +1,147 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run `ansible-test sanity` on the checkout, from the path ansible-test insists on, without the open internet.
+
+    tests/sanity/run [--again] [arguments of `ansible-test sanity`, such as --test validate-modules]
+
+Every file git knows, or would add, is copied to .cache/sanity/ansible_collections/covstack/selfhosted. A run without
+arguments that passed is remembered by the digest of those files and of the tools, and is not repeated (`--again` does).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CACHE = REPOSITORY / ".cache" / "sanity"
+COLLECTION = CACHE / "ansible_collections" / "covstack" / "selfhosted"
+HOME = CACHE / "home"
+PASSED = CACHE / "passed"
+# Sanity tests judge Ansible content. These are the programs around it; ruff and mypy judge them.
+NOT_CONTENT = ("requirements/", "tools/", "tests/app/", "tests/bench/", "tests/images/", "tests/lab/")
+
+# ansible-test runs this instead of downloading pip's own bootstrap script. Its options are those of `pip install`,
+# apart from two that only the real script knows.
+PIP_BOOTSTRAP = """\
+import ensurepip, os, sys
+environment = dict(os.environ)
+ensurepip.bootstrap()  # hides pip's configuration from itself and everything after it
+options = [option for option in sys.argv[1:] if option not in ("--no-setuptools", "--no-wheel")]
+del environment["GET_PIP"]
+os.execve(sys.executable, [sys.executable, "-m", "pip", "install", *options], environment)
+"""
+
+
+def content_files() -> list[Path]:
+    """Files of the collection: tracked, and untracked ones that are not ignored."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=REPOSITORY, check=True, capture_output=True, text=True,
+    ).stdout
+    names = sorted({name for name in listing.split("\0") if name and not name.startswith(NOT_CONTENT)})
+    return [Path(name) for name in names if os.path.lexists(REPOSITORY / name)]
+
+
+def digest(files: list[Path]) -> str:
+    """One value for the content of all files, their modes, and the version of the tool that judges them."""
+    result = hashlib.sha256(f"{sys.version}\n{importlib.metadata.version('ansible-core')}\n".encode())
+    for name in files:
+        path = REPOSITORY / name
+        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        mode = path.lstat().st_mode
+        result.update(f"{name}\0{mode:o}\0{hashlib.sha256(content).hexdigest()}\n".encode())
+    return result.hexdigest()
+
+
+def synchronise(files: list[Path]) -> None:
+    """Make the copy equal to the checkout; its own .git and what ansible-test keeps below tests/output stay.
+
+    It is a repository of its own because ansible-test would otherwise ask the checkout's, which ignores .cache.
+    """
+    subprocess.run(["git", "init", "--quiet", str(COLLECTION)], check=True)
+    wanted = {COLLECTION / name for name in files}
+    kept = (COLLECTION / ".git", COLLECTION / "tests" / "output")
+    for path in sorted(COLLECTION.rglob("*"), reverse=True):
+        if path in kept or any(directory in path.parents for directory in kept):
+            continue
+        if path.is_symlink() or path.is_file():
+            if path not in wanted:
+                path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
+    for name in files:
+        target = COLLECTION / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(target):
+            target.unlink()
+        shutil.copy2(REPOSITORY / name, target, follow_symlinks=False)
+
+
+def write_pip_configuration() -> None:
+    """ansible-test hides PIP_* variables and the user's home from pip; say in its home what they said."""
+    effective = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True,
+    ).stdout
+    options: dict[str, str] = {}
+    for line in sorted(effective.splitlines(), key=lambda entry: entry.startswith(":env:")):
+        key, _, value = line.partition("=")
+        section, _, option = key.rpartition(".")
+        if section in ("global", ":env:", "install"):
+            options[option] = value.strip("'").replace("\\n", "\n    ")
+    path = HOME / ".config" / "pip" / "pip.conf"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[global]\n" + "".join(f"{option} = {value}\n" for option, value in options.items()))
+
+
+def write_pip_bootstrap() -> None:
+    """Put the bootstrap script where ansible-test keeps the one it would download."""
+    query = (
+        "import types; from ansible_test._internal.python_requirements import get_venv_packages;"
+        f"print(get_venv_packages(types.SimpleNamespace(version='{sys.version_info[0]}.{sys.version_info[1]}'))['pip'])"
+    )
+    version = subprocess.run([sys.executable, "-c", query], check=True, capture_output=True, text=True).stdout.strip()
+    path = HOME / ".ansible" / "test" / "cache" / f"get_pip_{version.replace('.', '_')}.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(PIP_BOOTSTRAP)
+
+
+def sanity(arguments: list[str]) -> int:
+    """Run ansible-test beside this Python, in the copy."""
+    environment = {
+        **os.environ,
+        "HOME": str(HOME),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    environment.pop("ANSIBLE_CONFIG", None)
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    command = [str(Path(sys.executable).parent / "ansible-test"), "sanity", "--requirements", "--python", python, "--color", "no", *arguments]
+    return subprocess.run(command, cwd=COLLECTION, env=environment, check=False).returncode
+
+
+def main(arguments: list[str]) -> int:
+    again = "--again" in arguments
+    arguments = [argument for argument in arguments if argument != "--again"]
+    COLLECTION.mkdir(parents=True, exist_ok=True)
+    files = content_files()
+    state = digest(files)
+    if not again and not arguments and PASSED.exists() and PASSED.read_text() == state:
+        print("ansible-test sanity: passed before with the same files (tests/sanity/run --again repeats it)")
+        return 0
+    synchronise(files)
+    write_pip_configuration()
+    write_pip_bootstrap()
+    code = sanity(arguments)
+    if code == 0 and not arguments:
+        PASSED.write_text(state)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
