@@ -26,6 +26,12 @@ from typing import Any, Callable, Iterable, Mapping
 
 DEPLOYMENT_LABEL = "covstack.deployment"
 DEFAULT_DOCKER_ROOT = "/var/lib/docker"
+# What the role docker_engine makes a host know Docker's own repository by.
+REPOSITORY_FILES = (
+    "/etc/apt/sources.list.d/covstack-docker.sources",
+    "/etc/apt/keyrings/covstack-docker.asc",
+    "/etc/yum.repos.d/covstack-docker.repo",
+)
 DOCKER_TIMEOUT = 10.0
 COMMAND_TIMEOUT = 5.0
 _LISTEN = "0A"
@@ -318,7 +324,7 @@ def describe_docker(version: Any, info: Any, compose: str | None) -> dict[str, A
         "present": kind is not None or shutil.which("dockerd", path=_search_path()) is not None,
         "kind": kind,
         "running": bool(version) and failed is None,
-        "version": parse_version(str(version.get("Version", ""))),
+        "version": parse_version(str(version.get("Version", ""))) or installed_version(),
         "api": version.get("ApiVersion"),
         "compose_version": parse_version(compose or ""),
         "root_dir": info.get("DockerRootDir") or data_root(),
@@ -332,6 +338,7 @@ def describe_docker(version: Any, info: Any, compose: str | None) -> dict[str, A
         "live_restore": info.get("LiveRestoreEnabled"),
         "swarm": (info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive",
         "enabled": unit_enabled(),
+        "repository_files": [path for path in REPOSITORY_FILES if os.path.exists(path)],
         "cli": cli,
         "error": None if failed is None else str(getattr(failed, "strerror", None) or failed),
     }
@@ -339,6 +346,12 @@ def describe_docker(version: Any, info: Any, compose: str | None) -> dict[str, A
 
 def _search_path() -> str:
     return os.pathsep.join(["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/snap/bin"])
+
+
+def installed_version() -> str | None:
+    """Version of an engine that does not run."""
+    dockerd = shutil.which("dockerd", path=_search_path())
+    return parse_version(run(dockerd, "--version") or "") if dockerd else None
 
 
 def compose_version() -> str | None:

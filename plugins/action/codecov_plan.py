@@ -1,0 +1,96 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""Settings -> plan. Runs on the controller; asks the host one question (codecov_host_info) and touches nothing."""
+
+from __future__ import annotations
+
+import typing as t
+
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _config_merge, _config_validate, _plan, _rules, _settings, _sizing
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment, deployment_of
+
+
+class ActionModule(ActionBase):
+    """Action behind the module codecov_plan; see that module for documentation."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = False
+    _requires_connection = True
+
+    def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
+        task_vars = task_vars or {}
+        result = super().run(tmp, task_vars)
+        _arguments, parameters = self.validate_argument_spec(argument_spec={"host_checks": {"type": "bool", "default": True}})
+        deployment, problems = self._deployment(task_vars)
+        if deployment and not _errors(problems):
+            problems += _rules.problems_of(deployment, self._hosts(task_vars))
+            problems += self._config_problems(deployment)
+        self._refuse(problems)
+        plan = _plan.plan_of(t.cast(Deployment, deployment))
+        plan["host"] = self._host_info(plan, task_vars)
+        if parameters["host_checks"]:
+            host_problems = _sizing.host_problems(t.cast(Deployment, deployment), plan["host"])
+            self._refuse(host_problems)
+            problems += host_problems
+        plan["warnings"] = [str(problem) for problem in problems]
+        return {**result, "changed": False, "warnings": plan["warnings"], "ansible_facts": {"codecov_plan": plan}}
+
+    def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
+        problems: t.List[t.Any] = []
+        given = self._templar.template(_settings.settings_of(task_vars))
+        settings = _settings.check(given, _settings.load_spec(), problems)
+        return (None if problems else deployment_of(settings)), problems
+
+    def _hosts(self, task_vars: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
+        """What placement rules need to know of every host of the play."""
+        hosts = []
+        for name in task_vars.get("ansible_play_hosts_all", []):
+            variables = task_vars["hostvars"][name]
+            settings = {key: variables.get(key) or {} for key in ("codecov_edge", "codecov_postgres", "codecov_redis", "codecov_storage")}
+            embedded = any(settings[key].get("mode", "embedded") == "embedded" for key in settings if key != "codecov_edge")
+            behind = bool(settings["codecov_edge"].get("behind_load_balancer", False))
+            hosts.append({"name": name, "url": variables.get("codecov_url", ""), "embedded_data": embedded, "behind_load_balancer": behind})
+        return hosts
+
+    def _config_problems(self, deployment: Deployment) -> t.List[t.Any]:
+        layers, _callbacks, _problems = _plan.config_layers(deployment)
+        layers.append(self._operator_layer(deployment.settings["codecov_config_file"]))
+        try:
+            merged = _config_merge.merge_layers([(layer["name"], layer["content"]) for layer in layers])
+        except _config_merge.LayerError as error:
+            return [error.args[0]]
+        return list(_config_validate.validate_install(merged.config, line=deployment.line.name, place=merged.place))
+
+    def _operator_layer(self, path: str) -> t.Dict[str, t.Any]:
+        """The operator's own codecov.yml. It may hold secrets, so it is judged here but never put into the plan."""
+        if not path:
+            return {"name": "codecov_config_file", "content": {}}
+        try:
+            with open(self._loader.path_dwim(path), encoding="utf-8") as stream:
+                content = yaml.safe_load(stream)
+        except (OSError, yaml.YAMLError) as error:
+            reason = str(error).replace("\n", " ")
+            raise AnsibleActionFail(f"codecov_config_file: {reason} -> give the path of a readable YAML file on the controller, or leave it empty") from error
+        return {"name": "codecov_config_file", "content": content}
+
+    def _host_info(self, plan: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
+        arguments = {"directory": plan["directory"], "deployment": plan["name"], **plan["needs"]}
+        info = self._execute_module("covstack.selfhosted.codecov_host_info", module_args=arguments, task_vars=task_vars)
+        if info.get("failed"):
+            raise AnsibleActionFail(info.get("msg", "codecov_host_info failed"), result=info)
+        return {key: value for key, value in info.items() if not key.startswith("_") and key not in ("invocation", "changed", "warnings", "deprecations")}
+
+    @staticmethod
+    def _refuse(problems: t.Sequence[t.Any]) -> None:
+        errors = _errors(problems)
+        if errors:
+            raise AnsibleActionFail("Refused, nothing was changed:\n" + "\n".join(f"- {error}" for error in errors))
+
+
+def _errors(problems: t.Sequence[t.Any]) -> t.List[str]:
+    return [str(problem) for problem in problems if problem.level == "error"]

@@ -1,0 +1,134 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""The catalogue (catalogue/*.yml) as typed values. Runs on the controller only."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+try:
+    import yaml
+except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on the controller
+    yaml = None  # type: ignore[assignment]
+
+CATALOGUE_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "catalogue")
+
+
+class CatalogueError(ValueError):
+    """A catalogue file says something that no renderer understands."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One service of the catalogue. Seconds for times, MB for memory, absolute paths inside the container."""
+
+    name: str
+    title: str
+    image: str
+    version: str
+    tier: str = "platform"
+    entry: bool = False
+    port: t.Optional[int] = None
+    entrypoint: t.Optional[t.List[str]] = None
+    command: t.Optional[t.List[str]] = None
+    environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    upstreams: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    networks: t.Sequence[str] = ()
+    mounts: t.Sequence[t.Mapping[str, t.Any]] = ()
+    volumes: t.Sequence[t.Mapping[str, str]] = ()
+    secret_files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    writable: t.Sequence[str] = ()
+    user: t.Optional[str] = None
+    read_only: bool = False
+    capabilities: t.Sequence[str] = ()
+    probe: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    stop_signal: t.Optional[str] = None
+    stop_grace: int = 10
+    shm_mb: t.Optional[int] = None
+    resources: t.Mapping[str, float] = dataclasses.field(default_factory=dict)
+    scaling: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
+    needs: t.Sequence[str] = ()
+    config: bool = False
+    optional: bool = False
+    region: t.Optional[str] = None
+    create_bucket: t.Optional[t.List[str]] = None
+    minimum_version: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One application line: its services and the facts that all of them share."""
+
+    name: str
+    title: str
+    services: t.Mapping[str, Service]
+    config_path: str
+    config_owner: int
+    python: str
+    versions_must_match: t.Sequence[t.Sequence[str]]
+    needs: t.Sequence[str]
+    optional: t.Sequence[str]
+    queues: t.Sequence[str]
+    jobs: t.Mapping[str, t.Mapping[str, t.Any]]
+    probes: t.Sequence[t.Mapping[str, t.Any]]
+    config: t.Mapping[str, t.Any]
+    config_endpoints: t.Mapping[str, t.Any]
+    secrets: t.Sequence[t.Mapping[str, t.Any]]
+    versions: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def entry(self) -> Service:
+        """The service that the edge sends public requests to."""
+        return next(service for service in self.services.values() if service.entry)
+
+    def tier(self, name: str) -> t.List[Service]:
+        """The services of a tier, in the order of the catalogue."""
+        return [service for service in self.services.values() if service.tier == name]
+
+
+_Record = t.TypeVar("_Record")
+
+
+def _record(cls: t.Type[_Record], where: str, values: t.Mapping[str, t.Any]) -> _Record:
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise CatalogueError(f"{where}: unknown key {unknown[0]!r}")
+    return cls(**values)
+
+
+def _service(name: str, values: t.Mapping[str, t.Any]) -> Service:
+    plain = {**values, "version": str(values["version"])}
+    return _record(Service, name, {"name": name, **plain})
+
+
+def _read(name: str, directory: str) -> t.Dict[str, t.Any]:
+    with open(os.path.join(directory, f"{name}.yml"), encoding="utf-8") as stream:
+        return yaml.safe_load(stream)
+
+
+def load_line(name: str, directory: str = CATALOGUE_DIRECTORY) -> Line:
+    """Read an application line, for example C(codecov)."""
+    values = _read(name, directory)
+    services = {key: _service(key, value) for key, value in values.pop("services").items()}
+    return _record(Line, name, {"name": name, "services": services, **values})
+
+
+def load_platform(variants: t.Mapping[str, str], directory: str = CATALOGUE_DIRECTORY) -> t.Dict[str, Service]:
+    """Read the platform services. `variants` chooses among the variants of a service, {service: variant}."""
+    services = {}
+    for name, values in _read("platform", directory)["services"].items():
+        values = dict(values)
+        alternatives = values.pop("variants", None)
+        if alternatives:
+            values.update(alternatives[variants.get(name) if variants.get(name) in alternatives else next(iter(alternatives))])
+        services[name] = _service(name, values)
+    return services
+
+
+def lines(directory: str = CATALOGUE_DIRECTORY) -> t.List[str]:
+    """Names of the application lines."""
+    return sorted(name[:-4] for name in os.listdir(directory) if name.endswith(".yml") and name != "platform.yml")

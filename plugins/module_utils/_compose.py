@@ -1,0 +1,269 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""Render a deployment to two Compose projects: the platform, and the application that runs in a slot.
+
+The application's file is the same for both slots; what differs (slot, release, replicas, ports) comes from the slot's environment
+file, so a release never has to be rendered again to run in the other slot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import shlex
+import typing as t
+
+from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, Deployment, resolve
+
+DRAIN_FILE = "/tmp/covstack-drain"
+PROBE_FILE = "/covstack/probe.py"
+CA_BUNDLE = "/covstack/tls/ca-bundle.pem"
+# A first start may wait for the migration lock of a killed predecessor (180 s).
+START_PERIOD = 240
+INTERNAL_NETWORKS = ("data", "proxy", "storage")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _healthcheck(service: Service) -> t.Optional[t.Dict[str, t.Any]]:
+    if "command" not in service.probe:
+        return None
+    command = list(service.probe["command"])
+    test = ["CMD", *command]
+    if service.tier == "web":  # a draining container reports unhealthy, so the edge stops sending to it
+        test = ["CMD-SHELL", f"test ! -e {DRAIN_FILE} && exec {shlex.join(command)}"]
+    return {
+        "test": test,
+        "interval": f"{service.probe.get('interval', 5)}s",
+        "timeout": f"{service.probe.get('timeout', 5)}s",
+        "retries": 3,
+        "start_period": f"{START_PERIOD}s",
+        "start_interval": "1s",
+    }
+
+
+def _limits(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
+    resources = deployment.settings["codecov_resources"]
+    if not resources["limits"]:
+        return {}
+    wanted = {**service.resources, **resources["services"].get(service.name, {})}
+    return {"cpus": str(wanted["cpus"]), "mem_limit": f"{wanted['memory_mb']}m", "pids_limit": 512} if wanted else {}
+
+
+def _base(deployment: Deployment, service: Service, labels: t.Sequence[str]) -> t.Dict[str, t.Any]:
+    """What every container has, whatever its tier."""
+    logs = deployment.settings["codecov_logs"]
+    values = deployment.values()
+    rendered: t.Dict[str, t.Any] = {
+        "image": deployment.image(service),
+        "restart": "unless-stopped",
+        "labels": [f"covstack.deployment={NAME}", f"covstack.service={service.name}", *labels],
+        "security_opt": ["no-new-privileges:true"],
+        "cap_drop": ["ALL"],
+        "logging": {"driver": "json-file", "options": {"max-size": f"{logs['max_size_mb']}m", "max-file": str(logs["max_files"])}},
+        "stop_grace_period": f"{deployment.stop_grace(service)}s",
+        **_limits(deployment, service),
+    }
+    optional = {
+        "entrypoint": service.entrypoint,
+        "command": service.command,
+        "cap_add": list(service.capabilities),
+        "user": service.user,
+        "read_only": service.read_only,
+        "tmpfs": [f"{path}:mode=1777" for path in service.writable],
+        "stop_signal": service.stop_signal,
+        "shm_size": f"{service.shm_mb}m" if service.shm_mb else None,
+        "environment": resolve(service.environment, values),
+        "healthcheck": _healthcheck(service),
+    }
+    return {**rendered, **{key: value for key, value in optional.items() if value}}
+
+
+# --- platform ---------------------------------------------------------------------------------------------------
+
+
+def _mount(source: str, target: str) -> t.Dict[str, t.Any]:
+    return {"type": "bind", "source": source, "target": target, "read_only": True, "bind": {"create_host_path": False}}
+
+
+def _platform_volumes(deployment: Deployment, service: Service) -> t.List[t.Dict[str, t.Any]]:
+    directory = deployment.settings["codecov_directory"]
+    volumes = [_mount(mount["host"] if "host" in mount else f"{directory}/{mount['file']}", mount["target"]) for mount in service.mounts]
+    volumes += [_mount(f"{directory}/secrets/{name}", target) for name, target in service.secret_files.items()]
+    if service.name == "edge":
+        volumes += _edge_volumes(deployment)
+    volumes += [{"type": "volume", "source": volume["name"], "target": volume["target"]} for volume in service.volumes]
+    return volumes
+
+
+def _edge_volumes(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
+    tls = deployment.settings["codecov_tls"]["mode"]
+    directory = deployment.settings["codecov_directory"]
+    if tls == "acme":
+        return [{"type": "bind", "source": f"{directory}/tls/acme", "target": "/acme", "bind": {"create_host_path": False}}]
+    return [_mount(f"{directory}/tls", "/tls")] if tls != "disabled" else []
+
+
+def _edge_ports(deployment: Deployment) -> t.List[str]:
+    edge = deployment.settings["codecov_edge"]
+    # Inside and outside share the port number: a presigned URL must work in both places.
+    ports = [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
+    published = [f"{edge['bind_address']}:{port}:{port}" for port in ports]
+    return published + ([f"{edge['metrics_address']}:8083"] if edge["metrics_address"] else [])
+
+
+def _platform_networks(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
+    networks: t.Dict[str, t.Any] = {name: {} for name in service.networks}
+    if service.name == "edge" and not _is_address(deployment.hostname):
+        networks["app"] = {"aliases": [deployment.hostname]}
+    return networks
+
+
+def _platform_service(deployment: Deployment, service: Service, digests: t.Mapping[str, str]) -> t.Dict[str, t.Any]:
+    labels = [f"covstack.files={digests[service.name]}"] if service.name in digests else []
+    rendered = _base(deployment, service, labels)
+    rendered["networks"] = _platform_networks(deployment, service)
+    volumes = _platform_volumes(deployment, service)
+    if volumes:
+        rendered["volumes"] = volumes
+    if service.name == "edge":
+        rendered["ports"] = _edge_ports(deployment)
+    if service.name == "statsd" and deployment.settings["codecov_statsd"]["metrics_address"]:
+        rendered["ports"] = [f"{deployment.settings['codecov_statsd']['metrics_address']}:9102"]
+    if service.needs:
+        rendered["depends_on"] = list(service.needs)
+    return rendered
+
+
+def platform_project(deployment: Deployment, files: t.Mapping[str, str]) -> t.Dict[str, t.Any]:
+    """The platform as a Compose project. `files` are the rendered files by path; a service that reads one is recreated with it."""
+    services = deployment.embedded()
+    digests = {
+        name: hashlib.sha256("".join(files[mount["file"]] for mount in service.mounts if mount.get("file") in files).encode()).hexdigest()[:16]
+        for name, service in services.items()
+        if any(mount.get("file") in files for mount in service.mounts)
+    }
+    networks = sorted({network for service in services.values() for network in service.networks} | {"app", "data"})
+    volumes = [volume["name"] for service in services.values() for volume in service.volumes]
+    project: t.Dict[str, t.Any] = {
+        "name": NAME,
+        "services": {name: _platform_service(deployment, service, digests) for name, service in services.items()},
+        "networks": {name: {"name": f"{NAME}_{name}", **({"internal": True} if name in INTERNAL_NETWORKS else {})} for name in networks},
+    }
+    if volumes:
+        project["volumes"] = {name: {"name": f"{NAME}_{name}"} for name in volumes}
+    return project
+
+
+# --- application ------------------------------------------------------------------------------------------------
+
+
+def _port_variable(service: str) -> str:
+    return f"PORT_{service.upper()}"
+
+
+def _replicas_variable(service: str) -> str:
+    return f"REPLICAS_{service.upper()}"
+
+
+def _upstream_environment(service: Service) -> t.Dict[str, str]:
+    """A service with upstreams calls them at the edge's fixed port of its own slot (see docs/architecture.md)."""
+    environment = {}
+    for name, upstream in service.upstreams.items():
+        environment[upstream["host"]] = "edge"
+        environment[upstream["port"]] = f"${{{_port_variable(upstream.get('service', name))}}}"
+    return environment
+
+
+def _application_environment(deployment: Deployment, service: Service) -> t.Dict[str, str]:
+    environment = _upstream_environment(service)
+    if not service.config:
+        return environment
+    statsd = deployment.settings["codecov_statsd"]
+    if deployment.mode("statsd") != "disabled":
+        environment["STATSD_HOST"] = "statsd" if deployment.mode("statsd") == "embedded" else statsd["host"]
+        environment["STATSD_PORT"] = str(statsd["port"])
+    if deployment.own_ca():
+        environment.update({"SSL_CERT_FILE": CA_BUNDLE, "REQUESTS_CA_BUNDLE": CA_BUNDLE})
+    if deployment.mode("postgres") == "external":  # Django drops the query string of database_url, so libpq's own variables carry it
+        environment["PGSSLMODE"] = deployment.settings["codecov_postgres"]["sslmode"]
+        if deployment.own_ca():
+            environment["PGSSLROOTCERT"] = CA_BUNDLE
+    return environment
+
+
+def _application_volumes(deployment: Deployment, service: Service) -> t.List[t.Dict[str, t.Any]]:
+    if not service.config:
+        return []
+    volumes = [_mount("./codecov.yml", deployment.line.config_path), _mount("./probe.py", PROBE_FILE)]
+    return volumes + ([_mount(f"{deployment.settings['codecov_directory']}/tls/ca", "/covstack/tls")] if deployment.own_ca() else [])
+
+
+def _edge_labels(service: Service) -> t.List[str]:
+    name = f"{service.name}-${{SLOT}}"
+    router = f"traefik.http.routers.{name}"
+    return [
+        "traefik.enable=true",
+        f"traefik.http.services.{name}.loadbalancer.server.port={service.port}",
+        f"{router}.rule=PathPrefix(`/`)",
+        f"{router}.entrypoints={name}",
+        f"{router}.service={name}",
+        f"{router}.middlewares=retry@file",
+    ]
+
+
+def _application_service(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
+    labels = ["covstack.slot=${SLOT}", "covstack.release=${RELEASE}", *(_edge_labels(service) if service.tier == "web" else [])]
+    rendered = _base(deployment, service, labels)
+    environment = {**rendered.get("environment", {}), **_application_environment(deployment, service)}
+    volumes = _application_volumes(deployment, service)
+    return {
+        **rendered,
+        **({"environment": environment} if environment else {}),
+        **({"volumes": volumes} if volumes else {}),
+        "networks": list(service.networks),
+        "scale": f"${{{_replicas_variable(service.name)}}}",
+    }
+
+
+_JOB_KEYS = ("image", "user", "read_only", "tmpfs", "cap_drop", "cap_add", "security_opt", "environment", "volumes", "networks", "logging")
+
+
+def _job(deployment: Deployment, name: str, job: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """A one-shot job: the container of its service, another command, never restarted and unknown to the edge."""
+    service = _application_service(deployment, deployment.line.services[job["service"]])
+    rendered = {key: service[key] for key in _JOB_KEYS if key in service}
+    labels = [f"covstack.deployment={NAME}", f"covstack.service={name}", "covstack.slot=${SLOT}", "covstack.release=${RELEASE}"]
+    return {**rendered, "profiles": ["jobs"], "restart": "no", "labels": labels, "entrypoint": list(job["command"]), "command": []}
+
+
+def application_project(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """The application as a Compose project, the same for both slots."""
+    services = {name: _application_service(deployment, service) for name, service in deployment.line.services.items()}
+    services.update({name: _job(deployment, name, job) for name, job in deployment.line.jobs.items()})
+    networks = sorted({network for service in deployment.line.services.values() for network in service.networks})
+    return {
+        "name": f"{NAME}-${{SLOT}}",
+        "services": services,
+        "networks": {name: {"name": f"{NAME}_{name}", "external": True} for name in networks},
+    }
+
+
+def slot_environment(deployment: Deployment, slot: str) -> t.Dict[str, str]:
+    """Environment of a slot for Compose, without RELEASE, which the deployment adds."""
+    ports = {_port_variable(service): str(by_slot[slot]) for service, by_slot in deployment.slot_ports().items()}
+    replicas = {_replicas_variable(name): str(deployment.replicas(service)) for name, service in deployment.line.services.items()}
+    return {"SLOT": slot, **ports, **replicas}
+
+
+def other_slot(slot: t.Optional[str]) -> str:
+    """The slot that a new release comes up in."""
+    return SLOTS[1] if slot == SLOTS[0] else SLOTS[0]

@@ -1,0 +1,176 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""A deployment: checked settings and the catalogue, joined. Every renderer reads this; none reads settings on its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from urllib.parse import urlsplit
+
+from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Line, Service, load_line, load_platform
+
+NAME = "codecov"
+SLOTS = ("blue", "green")
+FIRST_SLOT_PORT = 8001
+CONTROL_PORT = 8082
+METRICS_PORT = 8083
+PUBLIC_STORAGE_HOSTS = {"s3": "s3.{region}.amazonaws.com", "gcs": "storage.googleapis.com"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Deployment:
+    """What one host shall run. `settings` are checked (see _settings.py)."""
+
+    settings: t.Mapping[str, t.Any]
+    line: Line
+    platform: t.Mapping[str, Service]
+
+    @property
+    def url(self) -> str:
+        return self.settings["codecov_url"]
+
+    @property
+    def hostname(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def https(self) -> bool:
+        return self.url.startswith("https://")
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or (443 if self.https else 80)
+
+    @property
+    def edge_tls(self) -> bool:
+        """Whether the edge itself terminates TLS (an outer proxy may do it instead)."""
+        return self.settings["codecov_tls"]["mode"] != "disabled"
+
+    def mode(self, service: str) -> str:
+        """How a platform service is provided: embedded, external or disabled. What is no choice is embedded."""
+        if service not in self.line.needs and service not in self.line.optional and service not in ("edge", "socket_proxy"):
+            return "disabled"
+        return self.settings.get(f"codecov_{service}", {}).get("mode", "embedded")
+
+    def embedded(self) -> t.Dict[str, Service]:
+        """Platform services that this deployment runs."""
+        return {name: service for name, service in self.platform.items() if self.mode(name) == "embedded"}
+
+    def version(self, service: Service) -> str:
+        return str(self.settings["codecov_versions"].get(service.name, service.version))
+
+    def image(self, service: Service) -> str:
+        """Reference of a service's image: mirror, own repository, tag and digest applied."""
+        images = self.settings["codecov_images"]
+        repository = images["repositories"].get(service.name, service.image)
+        if images["registry"] and service.name not in images["repositories"]:
+            repository = f"{images['registry'].rstrip('/')}/{repository.split('/', 1)[1]}"
+        digest = images["digests"].get(service.name)
+        return f"{repository}:{self.version(service)}" + (f"@{digest}" if digest else "")
+
+    def replicas(self, service: Service) -> int:
+        return int(self.settings["codecov_replicas"].get(service.name, 1))
+
+    def stop_grace(self, service: Service) -> int:
+        if service.tier == "worker" and self.settings["codecov_worker_grace"]:
+            return int(self.settings["codecov_worker_grace"])
+        return service.stop_grace
+
+    def slot_ports(self) -> t.Dict[str, t.Dict[str, int]]:
+        """Ports inside the edge that lead to the web services of one slot, {service: {slot: port}}."""
+        return {
+            service.name: {slot: FIRST_SLOT_PORT + len(SLOTS) * index + offset for offset, slot in enumerate(SLOTS)}
+            for index, service in enumerate(self.line.tier("web"))
+        }
+
+    def storage(self) -> t.Dict[str, t.Any]:
+        """Endpoint of the object storage as clients and containers use it: {host, port, tls, bucket, region, iam_auth}."""
+        given = self.settings["codecov_storage"]
+        if self.mode("storage") == "embedded":
+            region = self.platform["storage"].region or ""
+            return {"host": self.hostname, "port": self.port, "tls": self.https, "bucket": given["bucket"], "region": given["region"] or region, "iam_auth": False}
+        host = given["host"] or PUBLIC_STORAGE_HOSTS.get(given["provider"], "").format(region=given["region"])
+        port = given["port"] or (443 if given["tls"] else 80)
+        return {**{key: given[key] for key in ("tls", "bucket", "region", "iam_auth")}, "host": host, "port": port}
+
+    def postgres(self, service: str = "postgres") -> t.Dict[str, t.Any]:
+        """Endpoint of a PostgreSQL service: {host, port, database, user}."""
+        given = self.settings[f"codecov_{service}"]
+        if self.mode(service) == "embedded":
+            environment = self.platform[service].environment
+            return {"host": service, "port": self.platform[service].port, "database": environment["POSTGRES_DB"], "user": environment["POSTGRES_USER"]}
+        return {key: given[key] for key in ("host", "port", "database", "user")}
+
+    def postgres_url(self, service: str = "postgres") -> t.Optional[str]:
+        if self.mode(service) == "disabled":
+            return None
+        end = self.postgres(service)
+        return f"postgresql://{end['user']}:${{secret:{service}_password}}@{end['host']}:{end['port']}/{end['database']}"
+
+    def redis_url(self) -> str:
+        given = self.settings["codecov_redis"]
+        if self.mode("redis") == "embedded":
+            return "redis://:${secret:redis_password}@redis:6379/0"
+        has_password = "redis_password" in self.settings["codecov_secrets"]
+        login = f"{given['username']}:${{secret:redis_password}}@" if has_password else ""
+        return f"{'rediss' if given['tls'] else 'redis'}://{login}{given['host']}:{given['port']}/{given['database']}"
+
+    def values(self) -> t.Dict[str, t.Any]:
+        """Derived values that the catalogue may name as {name}. None means unset."""
+        storage = self.storage()
+        keys = not storage["iam_auth"]
+        return {
+            "url": self.url,
+            "url_scheme": "https" if self.https else "http",
+            "url_host": urlsplit(self.url).netloc,
+            "url_hostname": self.hostname,
+            "https": self.https,
+            "database_url": self.postgres_url(),
+            "redis_url": self.redis_url(),
+            "timescale": self.mode("timescale") != "disabled",
+            "timescale_url": self.postgres_url("timescale"),
+            "storage_access_key": "${secret:storage_access_key}" if keys else None,
+            "storage_secret_key": "${secret:storage_secret_key}" if keys else None,
+            **{f"storage_{key}": value for key, value in storage.items()},
+            "bucket": storage["bucket"],
+        }
+
+    def required_secrets(self) -> t.List[t.Dict[str, t.Any]]:
+        """Secrets to generate where neither given nor stored. Those of external services are never invented."""
+        wanted = [dict(secret) for secret in self.line.secrets]
+        for service in ("postgres", "redis", "timescale"):
+            if self.mode(service) == "embedded" and service in self.embedded():
+                wanted.append({"name": f"{service}_password", "format": "urlsafe", "length": 40})
+        if self.mode("storage") == "embedded":
+            wanted += [{"name": "storage_access_key", "format": "hex", "length": 20}, {"name": "storage_secret_key", "format": "urlsafe", "length": 40}]
+        return wanted
+
+    def own_ca(self) -> bool:
+        """Whether the containers need a CA bundle that differs from their image's."""
+        tls = self.settings["codecov_tls"]
+        return tls["mode"] == "self_signed" or bool(tls["extra_ca_files"])
+
+
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+)\}")
+
+
+def resolve(value: t.Any, values: t.Mapping[str, t.Any]) -> t.Any:
+    """Fill {name} placeholders, recursively. A string that is one placeholder takes the value's type; unset keys are dropped."""
+    if isinstance(value, t.Mapping):
+        resolved = {key: resolve(item, values) for key, item in value.items()}
+        return {key: item for key, item in resolved.items() if item is not None}
+    if isinstance(value, (list, tuple)):
+        return [resolve(item, values) for item in value]
+    if not isinstance(value, str):
+        return value
+    whole = _PLACEHOLDER.fullmatch(value)
+    return values[whole.group(1)] if whole else _PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), value)
+
+
+def deployment_of(settings: t.Mapping[str, t.Any]) -> Deployment:
+    """Join checked settings with the catalogue."""
+    line = load_line(settings["codecov_line"])
+    return Deployment(settings, line, load_platform({"storage": settings["codecov_storage"]["provider"]}))

@@ -1,0 +1,104 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""Render the configuration of the edge proxy (Traefik 3)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CONTROL_PORT, METRICS_PORT, NAME, Deployment
+
+
+def _forwarded(deployment: Deployment) -> t.Dict[str, t.Any]:
+    trusted = deployment.settings["codecov_edge"]["trusted_proxies"]
+    return {"forwardedHeaders": {"trustedIPs": trusted}} if trusted else {}
+
+
+def _public_entry_points(deployment: Deployment) -> t.Dict[str, t.Any]:
+    edge = deployment.settings["codecov_edge"]
+    # Reports may be large and links slow; an upload may take ten minutes.
+    common = {**_forwarded(deployment), "transport": {"respondingTimeouts": {"readTimeout": "600s", "idleTimeout": "180s"}}}
+    public = {"public": {"address": f":{edge['http_port']}", **common}}
+    if not deployment.edge_tls:
+        return public
+    public["public"]["http"] = {"redirections": {"entryPoint": {"to": "secure", "scheme": "https", "permanent": True}}}
+    acme = deployment.settings["codecov_tls"]["mode"] == "acme"
+    tls = {"certResolver": "acme", "domains": [{"main": deployment.hostname}]} if acme else {}
+    return {**public, "secure": {"address": f":{edge['https_port']}", "http": {"tls": tls}, **common}}
+
+
+def static_configuration(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Traefik's static configuration. The API listens on the container's own loopback only; there is no dashboard."""
+    slots = {f"{service}-{slot}": {"address": f":{port}"} for service, by_slot in deployment.slot_ports().items() for slot, port in by_slot.items()}
+    inner = {"control": {"address": f"127.0.0.1:{CONTROL_PORT}"}, "metrics": {"address": f":{METRICS_PORT}"}}
+    configuration: t.Dict[str, t.Any] = {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "log": {"level": "WARN", "format": "json"},
+        "entryPoints": {**_public_entry_points(deployment), **slots, **inner},
+        "api": {"dashboard": False, "insecure": False},
+        "ping": {"entryPoint": "control"},
+        "metrics": {"prometheus": {"entryPoint": "metrics", "addRoutersLabels": True}},
+        # A container that was killed answers nothing, not even a refusal: give up soon, the retry goes elsewhere.
+        "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s"}},
+        "providers": {
+            "providersThrottleDuration": "200ms",
+            "file": {"directory": "/etc/traefik/dynamic", "watch": True},
+            "docker": {
+                "endpoint": "tcp://socket_proxy:2375",
+                "exposedByDefault": False,
+                "network": f"{NAME}_app",
+                "constraints": f"Label(`covstack.deployment`,`{NAME}`)",
+            },
+        },
+    }
+    if deployment.settings["codecov_tls"]["mode"] == "acme":
+        tls = deployment.settings["codecov_tls"]
+        configuration["certificatesResolvers"] = {
+            "acme": {"acme": {"email": tls["acme_email"], "storage": "/acme/acme.json", "caServer": tls["acme_server"], "httpChallenge": {"entryPoint": "public"}}}
+        }
+    if deployment.settings["codecov_edge"]["access_log"]:
+        # Upload tokens travel in query strings, and RequestPath carries the query.
+        fields = {"names": {"RequestPath": "drop", "RequestLine": "drop"}, "headers": {"defaultMode": "drop"}}
+        configuration["accessLog"] = {"format": "json", "fields": fields}
+    return configuration
+
+
+def _entry_points(deployment: Deployment) -> t.List[str]:
+    return ["secure"] if deployment.edge_tls else ["public"]
+
+
+def routes(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Dynamic configuration that does not depend on the active slot."""
+    routers: t.Dict[str, t.Any] = {"control": {"entryPoints": ["control"], "rule": "PathPrefix(`/api`)", "service": "api@internal"}}
+    services: t.Dict[str, t.Any] = {}
+    if deployment.mode("storage") == "embedded":
+        bucket = deployment.storage()["bucket"]
+        rule = f"Path(`/{bucket}`) || PathPrefix(`/{bucket}/`)"
+        routers["storage"] = {"entryPoints": _entry_points(deployment), "rule": rule, "priority": 100, "service": "storage"}
+        services["storage"] = {"loadBalancer": {"servers": [{"url": f"http://storage:{deployment.platform['storage'].port}"}]}}
+    dynamic: t.Dict[str, t.Any] = {
+        "http": {"routers": routers, "middlewares": {"retry": {"retry": {"attempts": 4, "initialInterval": "50ms"}}}, **({"services": services} if services else {})}
+    }
+    if deployment.settings["codecov_tls"]["mode"] in ("certificate", "self_signed"):
+        pair = {"certFile": "/tls/certificate.pem", "keyFile": "/tls/key.pem"}
+        dynamic["tls"] = {"options": {"default": {"minVersion": "VersionTLS12"}}, "stores": {"default": {"defaultCertificate": pair}}}
+    return dynamic
+
+
+def active_route(deployment: Deployment, slot: str) -> t.Dict[str, t.Any]:
+    """The one router that decides which slot serves the public."""
+    entry = deployment.line.entry.name
+    router = {
+        "entryPoints": _entry_points(deployment),
+        "rule": "PathPrefix(`/`)",
+        "priority": 1,
+        "service": f"{entry}-{slot}@docker",
+        "middlewares": ["retry"],
+    }
+    return {"http": {"routers": {NAME: router}}}
+
+
+def active_header(slot: str, release: str) -> str:
+    """First line of the active route's file; codecov_host_info reads it back."""
+    return f"# covstack: slot={slot} release={release}\n"

@@ -1,0 +1,188 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""The plan of one host: everything that roles and modules need, rendered from a deployment. Holds no secret, only `${secret:NAME}`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+import yaml
+
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _compose, _container_probe, _edge, _providers
+from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, Deployment, resolve
+
+REDIS_CONFIGURATION = """\
+# A queued upload lives in Redis alone until it is processed: never lose or evict it.
+bind * -::*
+dir /data
+appendonly yes
+appendfsync everysec
+maxmemory-policy noeviction
+requirepass ${secret:redis_password}
+"""
+
+
+def to_yaml(value: t.Any) -> str:
+    return yaml.safe_dump(value, sort_keys=False, width=160)
+
+
+def _storage_identities(deployment: Deployment) -> str:
+    """SeaweedFS: one identity, limited to the bucket."""
+    bucket = deployment.storage()["bucket"]
+    keys = {"accessKey": "${secret:storage_access_key}", "secretKey": "${secret:storage_secret_key}"}
+    actions = [f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging")]
+    return json.dumps({"identities": [{"name": NAME, "credentials": [keys], "actions": actions}]}, indent=2) + "\n"
+
+
+def _service_files(deployment: Deployment) -> t.Dict[str, str]:
+    """Files that a platform service reads once, at its start."""
+    return {
+        "edge/traefik.yml": to_yaml(_edge.static_configuration(deployment)),
+        "redis.conf": REDIS_CONFIGURATION,
+        "s3.json": _storage_identities(deployment),
+    }
+
+
+def _owner(service: Service) -> int:
+    return int(str(service.user or "0").split(":", maxsplit=1)[0])
+
+
+def _wanted_files(deployment: Deployment, service: Service, contents: t.Mapping[str, str]) -> t.Dict[str, t.Any]:
+    files = {
+        mount["file"]: {"content": contents[mount["file"]], "mode": "0400", "owner": _owner(service)}
+        for mount in service.mounts
+        if mount.get("file") in contents
+    }
+    for name in service.secret_files:
+        files[f"secrets/{name}"] = {"content": f"${{secret:{name}}}", "mode": "0400", "owner": _owner(service)}
+    return files
+
+
+def files_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Files of the deployment's directory, as the module file_set takes them. The active route and releases are not among them."""
+    contents = _service_files(deployment)
+    files: t.Dict[str, t.Any] = {"platform/compose.yml": {"content": to_yaml(_compose.platform_project(deployment, contents)), "mode": "0600"}}
+    for service in deployment.embedded().values():
+        files.update(_wanted_files(deployment, service, contents))
+    files["edge/dynamic/routes.yml"] = {"content": to_yaml(_edge.routes(deployment)), "mode": "0444"}
+    return files
+
+
+def config_layers(deployment: Deployment) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.Dict[str, str], t.List[t.Any]]:
+    """Layers of codecov.yml from low to high (without the operator's file), the callback URLs, and problems of the providers."""
+    fragment, callbacks, problems = _providers.provider_layer(deployment.settings["codecov_providers"], deployment.url)
+    layers = [
+        {"name": "line defaults (catalogue)", "content": deployment.line.config},
+        {"name": "strategy (settings)", "content": resolve(deployment.line.config_endpoints, deployment.values())},
+        {"name": "codecov_providers", "content": fragment},
+        {"name": "codecov_config_group", "content": deployment.settings["codecov_config_group"]},
+        {"name": "codecov_config_host", "content": deployment.settings["codecov_config_host"]},
+    ]
+    return layers, callbacks, problems
+
+
+def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
+    compose = to_yaml(_compose.application_project(deployment))
+    line = deployment.line
+    return {
+        "compose": compose,
+        "probe": probe,
+        "digest": hashlib.sha256(f"{compose}\0{probe}".encode()).hexdigest(),
+        "services": list(line.services),
+        "replicas": {name: deployment.replicas(service) for name, service in line.services.items()},
+        "web": [service.name for service in line.tier("web")],
+        "worker": [service.name for service in line.tier("worker")],
+        "entry": line.entry.name,
+        "entry_ports": deployment.slot_ports()[line.entry.name],
+        "gate": [{key: probe[key] for key in ("path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],
+        "versions": {name: deployment.version(service) for name, service in line.services.items()},
+        "images": {name: deployment.image(service) for name, service in line.services.items()},
+        "jobs": {name: {"timeout": job["timeout"]} for name, job in line.jobs.items()},
+        "config_service": next(service.name for service in line.services.values() if service.config),
+        "python": line.python,
+        "grace": max(deployment.stop_grace(service) for service in line.services.values()),
+    }
+
+
+def _endpoints(deployment: Deployment) -> t.List[str]:
+    """External endpoints, host:port, that the host must reach."""
+    endpoints = []
+    for service in ("postgres", "timescale"):
+        if deployment.mode(service) == "external":
+            endpoints.append(f"{deployment.postgres(service)['host']}:{deployment.postgres(service)['port']}")
+    if deployment.mode("redis") == "external":
+        endpoints.append(f"{deployment.settings['codecov_redis']['host']}:{deployment.settings['codecov_redis']['port']}")
+    if deployment.mode("storage") == "external":
+        endpoints.append(f"{deployment.storage()['host']}:{deployment.storage()['port']}")
+    return endpoints
+
+
+def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
+    command = deployment.platform["storage"].create_bucket
+    if deployment.mode("storage") != "embedded" or not command:
+        return None
+    return [part.replace("{bucket}", deployment.storage()["bucket"]) for part in command]
+
+
+def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
+    providers = deployment.settings["codecov_providers"]
+    probes = [dict(probe) for probe in deployment.line.probes if "provider" not in probe or probe["provider"] in providers]
+    for probe in probes:
+        probe.pop("provider", None)
+    services = {name: {"replicas": deployment.replicas(service), "tier": service.tier} for name, service in deployment.line.services.items()}
+    return {"probes": probes, "services": services, "limits": dict(deployment.settings["codecov_health"])}
+
+
+def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Settings that the tasks themselves follow."""
+    given = deployment.settings
+    return {
+        "pull": given["codecov_images"]["pull"],
+        "archives": given["codecov_images"]["archives"],
+        "deadline_s": given["codecov_health"]["deadline_s"],
+        "smoke": given["codecov_smoke"],
+        "releases_kept": given["codecov_releases_kept"],
+        "config_file": given["codecov_config_file"],
+        "config_allow_change": given["codecov_config_allow_change"],
+        "tls": given["codecov_tls"],
+        "release": given["codecov_release"],
+        "purge": given["codecov_purge"],
+    }
+
+
+def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """The plan of a host. Plain data, safe to print."""
+    layers, callbacks, _problems = config_layers(deployment)
+    edge = deployment.settings["codecov_edge"]
+    platform = deployment.embedded()
+    return {
+        "name": NAME,
+        "line": deployment.line.name,
+        "title": deployment.line.title,
+        "url": deployment.url,
+        "hostname": deployment.hostname,
+        "https": deployment.https,
+        "directory": deployment.settings["codecov_directory"],
+        "owner": deployment.line.config_owner,
+        "files": files_of(deployment),
+        "slots": {slot: "".join(f"{key}={value}\n" for key, value in _compose.slot_environment(deployment, slot).items()) for slot in SLOTS},
+        "routes": {slot: to_yaml(_edge.active_route(deployment, slot)) for slot in SLOTS},
+        "platform": {"services": list(platform), "images": {name: deployment.image(service) for name, service in platform.items()}},
+        "application": _application(deployment, _container_probe_source()),
+        "bucket_command": _bucket_command(deployment),
+        "config": {"layers": layers, "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
+        "health": _health(deployment),
+        "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
+        "own_ca": deployment.own_ca(),
+        "settings": _settings(deployment),
+        "needs": {"ports": [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])], "names": [deployment.hostname], "endpoints": _endpoints(deployment)},
+    }
+
+
+def _container_probe_source() -> str:
+    with open(_container_probe.__file__, encoding="utf-8") as stream:
+        return stream.read()

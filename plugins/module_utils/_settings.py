@@ -1,0 +1,137 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""Settings: the operator's C(codecov_*) variables against the argument specification of the role C(codecov).
+
+The specification file is the one truth for names, types, choices and defaults; this module adds what Ansible's own validation
+leaves out: the whole list of problems at once, "did you mean", and the way out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import typing as t
+
+try:
+    import yaml
+except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on the controller
+    yaml = None  # type: ignore[assignment]
+
+SPEC_FILE = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles", "codecov", "meta", "argument_specs.yml"
+)
+# Facts of this collection that share the prefix of the settings.
+INTERNAL = frozenset({"codecov_plan"})
+TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
+FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something wrong with a setting. `str()` is one line: the setting, its value, what is allowed, the way out."""
+
+    setting: str
+    message: str
+    way_out: str
+    level: str = "error"
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.message} -> {self.way_out}"
+
+
+def load_spec(path: str = SPEC_FILE) -> t.Dict[str, t.Any]:
+    """Options of the role C(codecov), {name: specification}."""
+    with open(path, encoding="utf-8") as stream:
+        return yaml.safe_load(stream)["argument_specs"]["main"]["options"]
+
+
+def _did_you_mean(name: str, known: t.Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(sorted(known))
+
+
+def _to_bool(value: t.Any) -> t.Optional[bool]:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    return True if text in TRUE else False if text in FALSE else None
+
+
+def _to_int(value: t.Any) -> t.Optional[int]:
+    if isinstance(value, bool):
+        return None
+    return int(value) if re.fullmatch(r"-?\d+", str(value).strip()) else None
+
+
+def _coerce(kind: str, value: t.Any) -> t.Any:
+    """The value as the kind wants it, or None where it cannot be that. Strings come from C(-e x=y) and AWX surveys."""
+    if kind == "bool":
+        return _to_bool(value)
+    if kind == "int":
+        return _to_int(value)
+    if kind in ("str", "path"):
+        return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
+    if kind == "dict":
+        return dict(value) if isinstance(value, t.Mapping) else None
+    if kind == "list":
+        return list(value) if isinstance(value, (list, tuple)) else None
+    return value
+
+
+_KIND_NAMES = {"bool": "true or false", "int": "a whole number", "str": "a string", "path": "a path", "dict": "a mapping", "list": "a list"}
+
+
+def _shown(value: t.Any) -> str:
+    return "a mapping" if isinstance(value, t.Mapping) else "a list" if isinstance(value, (list, tuple)) else repr(value)
+
+
+def _check_value(place: str, spec: t.Mapping[str, t.Any], value: t.Any, problems: t.List[Problem]) -> t.Any:
+    kind = spec.get("type", "str")
+    choices = spec.get("choices")
+    if choices and isinstance(value, bool):  # YAML 1.1 reads a bare off/no as false
+        value = "disabled" if not value and "disabled" in choices else str(value).lower()
+    coerced = _coerce(kind, value)
+    if coerced is None:
+        problems.append(Problem(place, f"{_shown(value)} is not {_KIND_NAMES[kind]}", f"give {_KIND_NAMES[kind]}"))
+        return spec.get("default")
+    if choices and coerced not in choices:
+        hint = difflib.get_close_matches(str(coerced), choices, n=1, cutoff=0.6)
+        problems.append(
+            Problem(place, f"{coerced!r} is not one of {', '.join(choices)}", f"did you mean {hint[0]!r}?" if hint else f"choose one of {', '.join(choices)}")
+        )
+        return spec.get("default", choices[0])
+    if "options" in spec:
+        return check(coerced, spec["options"], problems, f"{place}.")
+    if kind == "list" and "elements" in spec:
+        return [_check_value(f"{place}[{index}]", {"type": spec["elements"]}, item, problems) for index, item in enumerate(coerced)]
+    return coerced
+
+
+def check(values: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], problems: t.List[Problem], prefix: str = "") -> t.Dict[str, t.Any]:
+    """Values with defaults filled in and types made right; what is wrong is appended to `problems`."""
+    for name in values:
+        if name not in options:
+            problems.append(Problem(f"{prefix}{name}", "is no setting of this collection", _did_you_mean(str(name), options)))
+    checked = {}
+    for name, spec in options.items():
+        value = values.get(name)
+        if value is None and spec.get("required"):
+            problems.append(Problem(f"{prefix}{name}", "is missing", f"set it: {_first_sentence(spec['description'])}"))
+            checked[name] = ""
+        else:
+            default = {} if "options" in spec else spec.get("default")
+            checked[name] = _check_value(f"{prefix}{name}", spec, default if value is None else value, problems) if value is not None or "options" in spec else default
+    return checked
+
+
+def _first_sentence(description: t.Union[str, t.List[str]]) -> str:
+    text = description if isinstance(description, str) else description[0]
+    return re.sub(r"[A-Z]\(([^)]*)\)", r"\1", text)
+
+
+def settings_of(variables: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The settings among all variables of a host: those with the collection's prefix."""
+    return {name: value for name, value in variables.items() if name.startswith("codecov_") and name not in INTERNAL}
