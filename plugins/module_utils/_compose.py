@@ -33,6 +33,15 @@ def _is_address(host: str) -> bool:
     return True
 
 
+def _literal(value: t.Any) -> t.Any:
+    """Text that Compose must not interpolate, recursively."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, (list, tuple)):
+        return [_literal(item) for item in value]
+    return {key: _literal(item) for key, item in value.items()} if isinstance(value, t.Mapping) else value
+
+
 def _healthcheck(service: Service) -> t.Optional[t.Dict[str, t.Any]]:
     if "command" not in service.probe:
         return None
@@ -41,7 +50,7 @@ def _healthcheck(service: Service) -> t.Optional[t.Dict[str, t.Any]]:
     if service.tier == "web":  # a draining container reports unhealthy, so the edge stops sending to it
         test = ["CMD-SHELL", f"test ! -e {DRAIN_FILE} && exec {shlex.join(command)}"]
     return {
-        "test": test,
+        "test": _literal(test),
         "interval": f"{service.probe.get('interval', 5)}s",
         "timeout": f"{service.probe.get('timeout', 5)}s",
         "retries": 3,
@@ -73,15 +82,15 @@ def _base(deployment: Deployment, service: Service, labels: t.Sequence[str]) -> 
         **_limits(deployment, service),
     }
     optional = {
-        "entrypoint": service.entrypoint,
-        "command": service.command,
+        "entrypoint": _literal(service.entrypoint),
+        "command": _literal(service.command),
         "cap_add": list(service.capabilities),
         "user": service.user,
         "read_only": service.read_only,
         "tmpfs": [f"{path}:mode=1777" for path in service.writable],
         "stop_signal": service.stop_signal,
         "shm_size": f"{service.shm_mb}m" if service.shm_mb else None,
-        "environment": resolve(service.environment, values),
+        "environment": _literal(resolve(service.environment, values)),
         "healthcheck": _healthcheck(service),
     }
     return {**rendered, **{key: value for key, value in optional.items() if value}}
@@ -225,11 +234,14 @@ def _application_service(deployment: Deployment, service: Service) -> t.Dict[str
     rendered = _base(deployment, service, labels)
     environment = {**rendered.get("environment", {}), **_application_environment(deployment, service)}
     volumes = _application_volumes(deployment, service)
+    upstreams = sorted({upstream.get("service", name) for name, upstream in service.upstreams.items()})
     return {
         **rendered,
         **({"environment": environment} if environment else {}),
         **({"volumes": volumes} if volumes else {}),
         "networks": list(service.networks),
+        # A stop goes the other way round: the gateway finishes its requests before the services behind it go.
+        **({"depends_on": upstreams} if upstreams else {}),
         "scale": f"${{{_replicas_variable(service.name)}}}",
     }
 
@@ -242,7 +254,7 @@ def _job(deployment: Deployment, name: str, job: t.Mapping[str, t.Any]) -> t.Dic
     service = _application_service(deployment, deployment.line.services[job["service"]])
     rendered = {key: service[key] for key in _JOB_KEYS if key in service}
     labels = [f"covstack.deployment={NAME}", f"covstack.service={name}", "covstack.slot=${SLOT}", "covstack.release=${RELEASE}"]
-    return {**rendered, "profiles": ["jobs"], "restart": "no", "labels": labels, "entrypoint": list(job["command"]), "command": []}
+    return {**rendered, "profiles": ["jobs"], "restart": "no", "labels": labels, "entrypoint": _literal(job["command"]), "command": []}
 
 
 def application_project(deployment: Deployment) -> t.Dict[str, t.Any]:
