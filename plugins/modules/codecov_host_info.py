@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: codecov_host_info
 short_description: Everything a deployment needs to know about its host, in one call
-version_added: 1.0.0
+version_added: 0.1.0
 author:
   - The covstack.selfhosted maintainers (@covstack)
 description:
@@ -126,11 +126,12 @@ docker:
   description:
     - The Docker engine. C(kind) is V(docker), V(podman), V(rootless), V(snap) or V(null) when there is none.
     - C(running) says that the engine answers. C(cgroup) says which limits it can enforce. C(error) says why it does not answer.
+    - C(repository_files) are the files by which the role P(covstack.selfhosted.docker_engine#role) made Docker's repository known.
   returned: success
   type: dict
   sample: {"present": true, "kind": "docker", "running": true, "version": "26.1.5", "api": "1.45", "compose_version": "2.26.1", "root_dir": "/var/lib/docker",
            "driver": "overlay2", "cgroup": {"version": "2", "cpu": true, "memory": true, "pids": true}, "live_restore": false, "swarm": false,
-           "enabled": true, "cli": "/usr/bin/docker", "error": null}
+           "enabled": true, "repository_files": [], "cli": "/usr/bin/docker", "error": null}
 names:
   description: Result for each name in O(names).
   returned: success

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: docker_daemon_options
 short_description: Merge options into the Docker daemon's configuration, and retract them
-version_added: 1.0.0
+version_added: 0.1.0
 author:
   - The covstack.selfhosted maintainers (@covstack)
 description:
