@@ -24,6 +24,9 @@ CACHE = REPOSITORY / ".cache" / "sanity"
 COLLECTION = CACHE / "ansible_collections" / "covstack" / "selfhosted"
 HOME = CACHE / "home"
 PASSED = CACHE / "passed"
+BIN = Path(sys.executable).parent
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+OLDEST_TARGET_PYTHON = "3.9"  # RHEL 9, see tests/config.yml
 # Sanity tests judge Ansible content. These are the programs around it; ruff and mypy judge them.
 NOT_CONTENT = ("requirements/", "tools/", "tests/app/", "tests/bench/", "tests/images/", "tests/lab/")
 
@@ -91,8 +94,8 @@ def write_pip_configuration() -> None:
     ).stdout
     options: dict[str, str] = {}
     for line in sorted(effective.splitlines(), key=lambda entry: entry.startswith(":env:")):
-        key, _, value = line.partition("=")
-        section, _, option = key.rpartition(".")
+        key, value = line.split("=", 1)
+        section, option = key.rsplit(".", 1)
         if section in ("global", ":env:", "install"):
             options[option] = value.strip("'").replace("\\n", "\n    ")
     path = HOME / ".config" / "pip" / "pip.conf"
@@ -104,7 +107,7 @@ def write_pip_bootstrap() -> None:
     """Put the bootstrap script where ansible-test keeps the one it would download."""
     query = (
         "import types; from ansible_test._internal.python_requirements import get_venv_packages;"
-        f"print(get_venv_packages(types.SimpleNamespace(version='{sys.version_info[0]}.{sys.version_info[1]}'))['pip'])"
+        f"print(get_venv_packages(types.SimpleNamespace(version='{PYTHON}'))['pip'])"
     )
     version = subprocess.run([sys.executable, "-c", query], check=True, capture_output=True, text=True).stdout.strip()
     path = HOME / ".ansible" / "test" / "cache" / f"get_pip_{version.replace('.', '_')}.py"
@@ -112,17 +115,33 @@ def write_pip_bootstrap() -> None:
     path.write_text(PIP_BOOTSTRAP)
 
 
-def sanity(arguments: list[str]) -> int:
-    """Run ansible-test beside this Python, in the copy."""
-    environment = {
-        **os.environ,
-        "HOME": str(HOME),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
+def oldest_target_python() -> Path | None:
+    """The interpreter of the oldest supported target, if this machine has one (pyenv's are not on the PATH)."""
+    name = f"python{OLDEST_TARGET_PYTHON}"
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [Path(directory) / name for directory in os.environ["PATH"].split(os.pathsep)] + sorted(pyenv.glob(f"*/bin/{name}"))
+    for candidate in candidates:
+        if candidate.exists() and subprocess.run([candidate, "-c", ""], check=False, capture_output=True).returncode == 0:
+            return candidate
+    return None
+
+
+def ansible_test(python: str, path: list[Path], arguments: list[str]) -> int:
+    """Run `ansible-test sanity` in the copy, for one version of Python."""
+    environment = {**os.environ, "HOME": str(HOME), "PATH": os.pathsep.join([*map(str, path), os.environ["PATH"]])}
     environment.pop("ANSIBLE_CONFIG", None)
-    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    command = [str(Path(sys.executable).parent / "ansible-test"), "sanity", "--requirements", "--python", python, "--color", "no", *arguments]
+    command = [str(BIN / "ansible-test"), "sanity", "--requirements", "--python", python, "--color", "no", *arguments]
     return subprocess.run(command, cwd=COLLECTION, env=environment, check=False).returncode
+
+
+def all_tests() -> int:
+    """Every test with the Python at hand, and what depends on the version with the oldest one of a target too."""
+    code = ansible_test(PYTHON, [BIN], [])
+    oldest = oldest_target_python()
+    if oldest is None:
+        print(f"ansible-test sanity: no Python {OLDEST_TARGET_PYTHON} here, so import and compile were tried with {PYTHON} only")
+        return code
+    return ansible_test(OLDEST_TARGET_PYTHON, [BIN, oldest.parent], ["--test", "compile", "--test", "import"]) or code
 
 
 def main(arguments: list[str]) -> int:
@@ -137,8 +156,10 @@ def main(arguments: list[str]) -> int:
     synchronise(files)
     write_pip_configuration()
     write_pip_bootstrap()
-    code = sanity(arguments)
-    if code == 0 and not arguments:
+    if arguments:
+        return ansible_test(PYTHON, [BIN], arguments)
+    code = all_tests()
+    if code == 0:
         PASSED.write_text(state)
     return code
 
