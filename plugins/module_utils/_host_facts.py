@@ -143,6 +143,7 @@ def summarise_container(container: Mapping[str, Any]) -> dict[str, Any]:
         "service": labels.get("covstack.service"),
         "slot": labels.get("covstack.slot"),
         "release": labels.get("covstack.release"),
+        "number": int(labels.get("com.docker.compose.container-number") or 1),
         "state": container.get("State"),
         "health": health_of(container.get("Status") or ""),
         "image": container.get("Image"),
@@ -364,7 +365,11 @@ def releases(directory: str) -> list[dict[str, Any]]:
         entries = [entry for entry in os.scandir(os.path.join(directory, "releases")) if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    found = [{"id": entry.name, "mtime": int(entry.stat().st_mtime)} for entry in entries if not entry.name.startswith(".")]
+    found = [
+        {"id": entry.name, "mtime": int(entry.stat().st_mtime), "proved": os.path.exists(os.path.join(entry.path, "proved"))}
+        for entry in entries
+        if not entry.name.startswith(".")
+    ]
     return sorted(found, key=lambda release: (-release["mtime"], release["id"]))
 
 

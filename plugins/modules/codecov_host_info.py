@@ -145,12 +145,12 @@ endpoints:
 deployment:
   description:
     - What is deployed. C(active) comes from the first line of C(edge/dynamic/active.yml) and is V(null) when nothing is switched on.
-    - C(releases) are ordered from the newest to the oldest.
+    - C(releases) are ordered from the newest to the oldest; C(proved) says that an upload proved it.
   returned: success
   type: dict
-  sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "state": "running",
+  sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "state": "running",
            "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
-           "active": {"slot": "blue", "release": "8c1f0a"}, "releases": [{"id": "8c1f0a", "mtime": 1763697600}]}
+           "active": {"slot": "blue", "release": "8c1f0a"}, "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}]}
 python:
   description: The Python that runs modules on the host, and whether it has PyYAML.
   returned: success

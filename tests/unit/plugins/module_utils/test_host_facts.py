@@ -153,7 +153,7 @@ def test_releases_newest_first(tmp_path: Path) -> None:
         os.utime(tmp_path / "releases" / name, (1000 - age, 1000 - age))
     (tmp_path / "releases" / ".partial").mkdir()
     (tmp_path / "releases" / "file").write_text("")
-    assert facts.releases(str(tmp_path)) == [{"id": "new", "mtime": 1000}, {"id": "old", "mtime": 999}]
+    assert facts.releases(str(tmp_path)) == [{"id": "new", "mtime": 1000, "proved": False}, {"id": "old", "mtime": 999, "proved": False}]
     assert facts.releases(str(tmp_path / "missing")) == []
 
 
