@@ -142,7 +142,8 @@ def test_without_a_proxy_process_a_published_port_is_held_all_the_same() -> None
 
 def test_container_summary() -> None:
     assert facts.summarise_container(CONTAINER) == {
-        "id": "0123456789ab", "name": "codecov-edge-1", "service": "edge", "slot": "", "release": "r1", "state": "running", "health": "healthy",
+        "id": "0123456789ab", "name": "codecov-edge-1", "service": "edge", "slot": "", "release": "r1", "number": 1,
+        "state": "running", "health": "healthy",
         "image": "docker.io/library/traefik:v3.7.15",
     }
 
