@@ -1,0 +1,172 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disposable Debian 13 hosts: containers with systemd, SSH and a Docker engine of their own on one fixed network."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import pathlib
+import socket
+import time
+import typing as t
+
+import yaml
+
+from . import images
+from .shell import CACHE, LabError, output, run, say, wait_until
+
+NETWORK = "covstack-lab"
+# Outside of Docker's own address pools, so that the engines inside the hosts never pick it.
+SUBNET, GATEWAY, AUTOMATIC_RANGE = "10.111.0.0/24", "10.111.0.1", "10.111.0.128/25"
+LABEL = "covstack.lab"
+PREFIX = "covstack-lab-"
+KEY = CACHE / "id_ed25519"
+KNOWN_HOSTS = CACHE / "known_hosts"
+# docker run --privileged fails where CAP_SYS_RESOURCE is not to be had; this is what systemd and a nested engine really need.
+PRIVILEGES = (
+    "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+    "--security-opt", "systempaths=unconfined", "--device-cgroup-rule", "a *:* rwm", "--cgroupns", "private",
+    "--tmpfs", "/run:exec", "--tmpfs", "/run/lock",
+)  # fmt: skip
+
+
+def ensure_network() -> None:
+    if run("docker", "network", "inspect", NETWORK, check=False).returncode != 0:
+        created = run(
+            "docker", "network", "create", "--label", f"{LABEL}=network", "--subnet", SUBNET, "--gateway", GATEWAY, "--ip-range", AUTOMATIC_RANGE,
+            NETWORK, check=False,
+        )
+        # Two lab commands may start at once: the network that the other one made is as good.
+        if created.returncode != 0 and b"already exists" not in created.stderr:
+            raise LabError(created.stderr.decode().strip())
+
+
+def ensure_key() -> None:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not KEY.exists():
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "covstack lab", "-f", str(KEY))
+
+
+def container(name: str) -> str:
+    return PREFIX + name
+
+
+def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequence[str] = ()) -> str:
+    """Make a host and wait until it can be used; returns its address. A host of that name that runs already is kept."""
+    started = time.monotonic()
+    ensure_key()
+    ensure_network()
+    existing = addresses().get(name)
+    if existing:
+        return existing
+    image = "covstack-lab/host-bare:13" if bare else "covstack-lab/host:13"
+    if run("docker", "image", "inspect", image, check=False).returncode != 0:
+        images.build([image])
+    run("docker", "rm", "--force", "--volumes", container(name), check=False)
+    run(
+        "docker", "run", "--detach", "--name", container(name), "--hostname", name, "--label", f"{LABEL}=host", "--label", f"{LABEL}.name={name}",
+        "--network", NETWORK, "--network-alias", name, *(("--ip", ip) if ip else ()), *PRIVILEGES,
+        *(argument for port in publish for argument in ("--publish", port)),
+        "--env", f"LAB_PUBLIC_KEY={KEY.with_suffix('.pub').read_text().strip()}", image,
+    )
+    address = addresses()[name]
+    wait_ready(name, address, docker=not bare)
+    _trust(name, address)
+    say(f"lab: host {name} at {address}{' (without Docker)' if bare else ''}: ready in {time.monotonic() - started:.1f} s")
+    return address
+
+
+def wait_ready(name: str, address: str, docker: bool) -> None:
+    """systemd has finished booting, SSH answers and, where there is one, the Docker engine too."""
+    try:
+        wait_until(f"{name}: systemd is up", lambda: booted(name), 60)
+        wait_until(f"{name}: SSH answers", lambda: _ssh_answers(address), 30)
+        if docker:
+            wait_until(f"{name}: Docker answers", lambda: run("docker", "exec", container(name), "docker", "info", check=False).returncode == 0, 60)
+    except LabError as error:
+        logs = run("docker", "logs", "--tail", "30", container(name), check=False)
+        failed = run("docker", "exec", container(name), "systemctl", "--failed", "--no-pager", check=False)
+        raise LabError(f"{error}\n{(logs.stdout + logs.stderr + failed.stdout).decode(errors='replace')}") from None
+
+
+def booted(name: str) -> bool:
+    state = run("docker", "exec", container(name), "systemctl", "is-system-running", "--wait", check=False).stdout.decode().strip()
+    return state in ("running", "degraded")
+
+
+def _ssh_answers(address: str) -> bool:
+    try:
+        with socket.create_connection((address, 22), timeout=2) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def _trust(name: str, address: str) -> None:
+    """Host keys are known, so that nothing needs to switch their check off."""
+    key = " ".join(output("docker", "exec", container(name), "cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = KNOWN_HOSTS.read_text().splitlines() if KNOWN_HOSTS.exists() else []
+        kept = [line for line in lines if not {name, address} & set(line.split(" ", 1)[0].split(","))]
+        KNOWN_HOSTS.write_text("\n".join([*kept, f"{name},{address} {key}"]) + "\n")
+
+
+def addresses() -> dict[str, str]:
+    """Name -> address of every host that runs."""
+    ids = output("docker", "ps", "--quiet", "--filter", f"label={LABEL}=host").split()
+    if not ids:
+        return {}
+    found: dict[str, str] = {}
+    for details in json.loads(output("docker", "inspect", *ids)):
+        networks = details["NetworkSettings"]["Networks"]
+        if NETWORK in networks:
+            found[details["Config"]["Labels"][f"{LABEL}.name"]] = networks[NETWORK]["IPAddress"]
+    return dict(sorted(found.items()))
+
+
+def destroy(*names: str) -> None:
+    for name in names:
+        run("docker", "rm", "--force", "--volumes", container(name), check=False)
+        if run("docker", "inspect", container(name), check=False).returncode == 0:
+            raise LabError(f"host {name} could not be removed")
+
+
+def connection(address: str, user: str = "root") -> dict[str, str]:
+    """Ansible's variables to reach a host."""
+    return {
+        "ansible_host": address,
+        "ansible_user": user,
+        "ansible_ssh_private_key_file": str(KEY),
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={KNOWN_HOSTS} -o ControlMaster=auto -o ControlPersist=120s",
+    }
+
+
+def inventory(groups: t.Mapping[str, t.Sequence[str]] | None = None, user: str = "root") -> str:
+    """An Ansible inventory (YAML) of the hosts that run, in the groups asked for."""
+    known = addresses()
+    members = {name for names in (groups or {}).values() for name in names} or set(known)
+    unknown = sorted(members - set(known))
+    if unknown:
+        raise LabError(f"no such host: {', '.join(unknown)} (there are: {', '.join(known) or 'none'})")
+    tree: dict[str, t.Any] = {"all": {"hosts": {name: connection(known[name], user) for name in sorted(members)}}}
+    if groups:
+        tree["all"]["children"] = {group: {"hosts": {name: {} for name in names}} for group, names in groups.items()}
+    return yaml.safe_dump(tree, sort_keys=False)
+
+
+def down() -> None:
+    """Remove every container, volume and network that the lab made. Images stay."""
+    containers = output("docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}").split()
+    if containers:
+        run("docker", "rm", "--force", "--volumes", *containers)
+    volumes = output("docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL}").split()
+    if volumes:
+        run("docker", "volume", "rm", *volumes)
+    if run("docker", "network", "inspect", NETWORK, check=False).returncode == 0:
+        run("docker", "network", "rm", NETWORK)
+    pathlib.Path(KNOWN_HOSTS).unlink(missing_ok=True)
+    say(f"lab: removed {len(containers)} containers")
