@@ -1,0 +1,1 @@
+"""The web service: plain WSGI, served by gunicorn."""
