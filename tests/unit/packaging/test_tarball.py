@@ -1,0 +1,94 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The collection as users get it: built, installed without a network, and usable from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+# What the installed collection consists of. Anything else in the tarball is an accident.
+SHIPPED = {
+    "CHANGELOG.md", "COPYING", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "catalogue", "changelogs", "docs", "inventories", "meta",
+    "playbooks", "plugins", "roles",
+}
+VERBS = sorted(path.stem for path in (REPOSITORY / "playbooks").glob("*.yml"))
+MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
+
+
+def run(command: list[str], cwd: Path, collections: Path | None = None) -> str:
+    """Run a program of this Python's environment away from the checkout; its output, or a failure that shows it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    if collections is not None:
+        environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
+    answer = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+@pytest.fixture(scope="module")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("build")
+    run(["ansible-galaxy", "collection", "build", "--output-path", str(output), str(REPOSITORY)], output)
+    (result,) = output.glob("covstack-selfhosted-*.tar.gz")
+    return result
+
+
+@pytest.fixture(scope="module")
+def installed(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of collections that holds only the installed tarball (its dependency comes with the PyPI package ansible)."""
+    collections = tmp_path_factory.mktemp("collections")
+    run(["ansible-galaxy", "collection", "install", "--offline", "--no-deps", "--collections-path", str(collections), str(tarball)], collections)
+    return collections
+
+
+def test_tarball_holds_the_collection_and_nothing_else(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        names = {name.split("/")[0] for name in archive.getnames()}
+        size = sum(member.size for member in archive.getmembers())
+    assert names <= SHIPPED
+    assert names >= SHIPPED - {"CHANGELOG.md"}
+    assert size < 5_000_000
+
+
+def test_manifest_says_what_the_collection_is(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        manifest = archive.extractfile("MANIFEST.json")
+        assert manifest is not None
+        info = json.load(manifest)["collection_info"]
+    assert (info["namespace"], info["name"], info["license"]) == ("covstack", "selfhosted", ["GPL-3.0-or-later"])
+
+
+def test_dependencies_at_hand_are_in_the_declared_range(tmp_path: Path) -> None:
+    """ansible-galaxy itself compares the versions of the collections that the PyPI package ansible brought."""
+    from ansible.galaxy.dependency_resolution.versioning import meets_requirements
+
+    dependencies = yaml.safe_load((REPOSITORY / "galaxy.yml").read_text())["dependencies"]
+    listing = json.loads(run(["ansible-galaxy", "collection", "list", "--format", "json"], tmp_path))
+    versions = {name: details["version"] for collections in listing.values() for name, details in collections.items()}
+    assert {name: versions[name] for name, wanted in dependencies.items() if not meets_requirements(versions[name], wanted)} == {}
+
+
+def test_every_module_documents_itself_once_installed(installed: Path, tmp_path: Path) -> None:
+    names = [f"covstack.selfhosted.{name}" for name in MODULES]
+    documentation = json.loads(run(["ansible-doc", "--type", "module", "--json", *names], tmp_path, installed))
+    assert set(documentation) == set(names)
+    for name, page in documentation.items():
+        assert str(installed) in page["doc"]["filename"], name
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_playbook_is_found_and_valid_once_installed(verb: str, installed: Path, tmp_path: Path) -> None:
+    inventory = REPOSITORY / "inventories" / "strategy_1"
+    output = run(["ansible-playbook", f"covstack.selfhosted.{verb}", "-i", str(inventory), "--syntax-check"], tmp_path, installed)
+    assert "playbook" in output
