@@ -30,6 +30,14 @@ IGNORED = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "wheels
 BUILDS_AT_ONCE = 3
 
 
+class BuildError(LabError):
+    """Some images could not be built; `built` are those that could."""
+
+    def __init__(self, message: str, built: list[Image]) -> None:
+        super().__init__(message)
+        self.built = built
+
+
 @dataclasses.dataclass(frozen=True)
 class Image:
     """One tag to build. `public` is the name it stands in for, with its registry; helpers have none."""
@@ -229,13 +237,31 @@ def build(only: t.Sequence[str] = ()) -> list[Image]:
         images = [image for image in images if image in wanted or image.tag in needed]
     present = existing([image.tag for image in images])
     digests: dict[str, str] = {}
+    failures: dict[str, LabError] = {}
     # Images that others stand on come first; the rest are built side by side.
     for group in ([image for image in images if not image.needs], [image for image in images if image.needs]):
         digests.update({image.tag: digest(image, base, digests) for image in group})
         missing = [image for image in group if present.get(image.tag) != digests[image.tag]]
-        with concurrent.futures.ThreadPoolExecutor(BUILDS_AT_ONCE) as pool:
-            list(pool.map(lambda image: _build(image, digests[image.tag]), missing))
+        failures.update(_build_all([image for image in missing if not set(image.needs) & set(failures)], digests))
+    if failures:
+        built = [image for image in images if image.tag not in failures and not set(image.needs) & set(failures)]
+        raise BuildError("\n".join(str(error) for error in failures.values()), built)
     return images
+
+
+def _build_all(missing: t.Sequence[Image], digests: t.Mapping[str, str]) -> dict[str, LabError]:
+    """Build side by side; one that fails does not keep the others from being built. Returns what failed."""
+    failures: dict[str, LabError] = {}
+
+    def attempt(image: Image) -> None:
+        try:
+            _build(image, digests[image.tag])
+        except LabError as error:
+            failures[image.tag] = error
+
+    with concurrent.futures.ThreadPoolExecutor(BUILDS_AT_ONCE) as pool:
+        list(pool.map(attempt, missing))
+    return failures
 
 
 def save(directory: pathlib.Path, only: t.Sequence[str] = ()) -> list[pathlib.Path]:

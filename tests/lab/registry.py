@@ -27,7 +27,14 @@ def up(push: bool = True) -> list[str]:
     hosts.ensure_network()
     if not answers():
         _start()
-    return publish(images.build()) if push else []
+    if not push:
+        return []
+    try:
+        built = images.build()
+    except images.BuildError as error:
+        publish(error.built)
+        raise
+    return publish(built)
 
 
 def _start() -> None:
