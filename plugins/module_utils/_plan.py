@@ -129,12 +129,22 @@ def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
 
 
 def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
     providers = deployment.settings["codecov_providers"]
-    probes = [dict(probe) for probe in deployment.line.probes if "provider" not in probe or probe["provider"] in providers]
-    for probe in probes:
-        probe.pop("provider", None)
-    services = {name: {"replicas": deployment.replicas(service), "tier": service.tier} for name, service in deployment.line.services.items()}
-    return {"probes": probes, "services": services, "limits": dict(deployment.settings["codecov_health"])}
+    wanted = [probe for probe in deployment.line.probes if "provider" not in probe or probe["provider"] in providers]
+    minimums = {name: service.minimum_version for name, service in deployment.platform.items() if service.minimum_version}
+    return {
+        "url": deployment.url,
+        "services": {
+            name: {"replicas": deployment.replicas(service), "tier": service.tier, "entry": service.entry} for name, service in deployment.line.services.items()
+        },
+        "platform": list(deployment.embedded()),
+        "probes": [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted],
+        "limits": {key: value for key, value in deployment.settings["codecov_health"].items() if key != "deadline_s"},
+        "queues": list(deployment.line.queues),
+        "minimum_versions": {name: str(by_line[deployment.line.name]) for name, by_line in minimums.items()},
+        "python": deployment.line.python,
+    }
 
 
 def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
@@ -178,6 +188,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "health": _health(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
         "own_ca": deployment.own_ca(),
+        "local_address": f"127.0.0.1:{deployment.port}",
         "settings": _settings(deployment),
         "needs": {"ports": [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])], "names": [deployment.hostname], "endpoints": _endpoints(deployment)},
     }
