@@ -300,12 +300,15 @@ def attributes_of(status: os.stat_result) -> Attributes:
 class FileSet:
     """One run of the module: parse, compare, then (unless in check mode) write and retract."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: AnsibleModule, options: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> None:
+        """`options` are those of the module file_set; `secrets`, when the caller holds them already, take the place of secrets_path."""
         self.module = module
+        self.options = options
         self.check_mode: bool = module.check_mode
-        self.directory: str = os.path.abspath(module.params["directory"])
-        self.manifest_name: str = module.params["manifest"]
-        self.secrets: dict[str, Any] = {}
+        self.directory: str = os.path.abspath(options["directory"])
+        self.manifest_name: str = options["manifest"]
+        self._given_secrets = secrets
+        self.secrets: Mapping[str, str] = {}
         self.changed_files: list[str] = []
         self.changed_directories: list[str] = []
         self.removed_files: list[str] = []
@@ -339,7 +342,7 @@ class FileSet:
 
     def _wanted_files(self) -> dict[str, WantedFile]:
         files: dict[str, WantedFile] = {}
-        given = self.module.params["files"]
+        given = self.options["files"]
         if any(isinstance(entry, dict) and isinstance(entry.get("content"), str) and references(entry["content"]) for entry in given.values()):
             self.secrets = self._load_secrets()
         for name, entry in given.items():
@@ -355,18 +358,20 @@ class FileSet:
 
     def _wanted_directories(self) -> dict[str, Attributes]:
         wanted: dict[str, Attributes] = {}
-        for name, entry in self.module.params["directories"].items():
+        for name, entry in self.options["directories"].items():
             path = relative_path(name, "directories")
             where = f"directories[{name!r}]"
             entry = {} if entry is None else entry
             check_keys(entry, ("mode", "owner", "group"), where)
-            if path in self.module.params["files"]:
+            if path in self.options["files"]:
                 raise FileSetError(f"{where}: is a file of the set, too.")
             wanted[path] = parse_attributes(entry, DEFAULT_DIRECTORY_MODE, where)
         return wanted
 
-    def _load_secrets(self) -> dict[str, Any]:
-        path = self.module.params["secrets_path"]
+    def _load_secrets(self) -> Mapping[str, str]:
+        if self._given_secrets is not None:
+            return self._given_secrets
+        path = self.options["secrets_path"]
         if path is None:
             raise FileSetError("secrets_path: is missing, but a content names a secret. Way out: give the path of the YAML file with the secrets.")
         if not os.path.exists(path):
@@ -384,7 +389,7 @@ class FileSet:
         if self.check_mode:
             return None
         raise FileSetError(
-            f"{where}: there is no secret {', '.join(missing)} in {self.module.params['secrets_path']}."
+            f"{where}: there is no secret {', '.join(missing)} in {self.options['secrets_path']}."
             " Way out: add it to the secrets, or remove the reference."
         )
 

@@ -152,7 +152,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = FileSet(module).run()
+        result = FileSet(module, module.params).run()
     except FileSetError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
