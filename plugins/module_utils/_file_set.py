@@ -287,7 +287,8 @@ def shown_after(wanted: WantedFile) -> str:
 
 
 def shown_attributes(attributes: Attributes) -> str:
-    return f"mode: {attributes.mode:04o}\nowner: {attributes.uid}\ngroup: {attributes.gid}\n"
+    ids = {"owner": attributes.uid, "group": attributes.gid}
+    return f"mode: {attributes.mode:04o}\n" + "".join(f"{name}: {number}\n" for name, number in ids.items() if number is not None)
 
 
 def attributes_of(status: os.stat_result) -> Attributes:
