@@ -37,8 +37,7 @@ class ActionModule(ActionBase):
             host_problems = _sizing.host_problems(t.cast(Deployment, deployment), plan["host"])
             self._refuse(host_problems)
             problems += host_problems
-        plan["warnings"] = [str(problem) for problem in problems]
-        return {**result, "changed": False, "warnings": plan["warnings"], "ansible_facts": {"codecov_plan": plan}}
+        return {**result, **plan, "changed": False, "warnings": [str(problem) for problem in problems]}
 
     def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
         problems: t.List[t.Any] = []

@@ -12,7 +12,7 @@ author: The covstack.selfhosted maintainers (@covstack)
 short_description: Validate the settings of a deployment and turn them into a plan
 description:
   - Collects every C(codecov_*) variable of the host, refuses what cannot work with one line for each problem (the setting, its value, what is allowed,
-    the way out), renders the catalogue for this host, and sets the fact C(codecov_plan).
+    the way out), renders the catalogue for this host, and returns the plan.
   - Asks the host one question with M(covstack.selfhosted.codecov_host_info). Changes nothing, and never returns the value of a secret.
   - Secrets are named in the plan as C(${secret:name}) and resolved on the host by M(covstack.selfhosted.codecov_config) and M(covstack.selfhosted.file_set).
 options:
@@ -42,43 +42,57 @@ EXAMPLES = r"""
     codecov_url: http://codecov.example.com
     codecov_secrets:
       enterprise_license: "{{ vault_codecov_license }}"
+  register: plan
 
 - name: Show the images
   ansible.builtin.debug:
-    var: codecov_plan.application.images
+    var: plan.application.images
 """
 
 RETURN = r"""
-ansible_facts:
-  description: Facts to add.
+url:
+  description: The public URL.
+  returned: success
+  type: str
+  sample: https://codecov.example.com
+directory:
+  description: Where the deployment lives on the host.
+  returned: success
+  type: str
+  sample: /opt/codecov
+application:
+  description: The application project (Compose text, images, versions, replicas, services by tier, jobs).
   returned: success
   type: dict
-  contains:
-    codecov_plan:
-      description: The plan of this host.
-      type: dict
-      contains:
-        url:
-          description: The public URL.
-          type: str
-          sample: https://codecov.example.com
-        application:
-          description: The application project (Compose text, images, replicas, services by tier).
-          type: dict
-        platform:
-          description: The platform services that this host runs, and their images.
-          type: dict
-        files:
-          description: Files of the deployment's directory, as M(covstack.selfhosted.file_set) takes them.
-          type: dict
-        config:
-          description: Layers of codecov.yml, secrets to generate, callback URLs to register.
-          type: dict
-        host:
-          description: Answer of M(covstack.selfhosted.codecov_host_info).
-          type: dict
-        warnings:
-          description: What works but deserves attention.
-          type: list
-          elements: str
+  sample: {"services": ["gateway", "frontend", "api", "worker"], "entry": "gateway"}
+platform:
+  description: The platform services that this host runs, and their images.
+  returned: success
+  type: dict
+  sample: {"services": ["edge", "socket_proxy"], "images": {"edge": "docker.io/library/traefik:v3.7.15"}}
+files:
+  description: Files of the deployment's directory, as M(covstack.selfhosted.file_set) takes them.
+  returned: success
+  type: dict
+  sample: {"redis.conf": {"content": "dir /data", "mode": "0400", "owner": 999}}
+config:
+  description: Layers of codecov.yml, secrets to generate, and the callback URLs to register with the git providers.
+  returned: success
+  type: dict
+  sample: {"callbacks": {"github": "https://codecov.example.com/login/gh"}}
+health:
+  description: Parameters of M(covstack.selfhosted.codecov_health) for this deployment.
+  returned: success
+  type: dict
+  sample: {"url": "https://codecov.example.com"}
+settings:
+  description: Settings that the roles themselves follow.
+  returned: success
+  type: dict
+  sample: {"smoke": "changed", "pull": "missing"}
+host:
+  description: Answer of M(covstack.selfhosted.codecov_host_info).
+  returned: success
+  type: dict
+  sample: {"cpus": 8, "memory_mb": 30000}
 """
