@@ -489,8 +489,8 @@ def is_secret(path: tuple[Any, ...], value: Any = None) -> bool:
     if key is None or not key.secret:
         return False
     if key.path == ("setup", "encryption", "keys"):
-        return path[-1] == "value"
+        return bool(path[-1] == "value")
     if key.kind == "pem":
         # A path of a file or {source_type: ...} is no secret, the key itself is.
-        return path[-1] != "source_type" and not (isinstance(value, str) and value.startswith("/"))
+        return bool(path[-1] != "source_type") and not (isinstance(value, str) and value.startswith("/"))
     return True

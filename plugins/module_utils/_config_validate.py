@@ -101,7 +101,7 @@ class Check:
     def text(self, *path: Any) -> str | None:
         """The value if it is text of the right type, with references replaced by a harmless word."""
         value = self.get(*path)
-        if not isinstance(value, str) or not value or path in self._wrong:
+        if not isinstance(value, str) or not value or self.is_wrong(path):
             return None
         return REFERENCE.sub("x" * 12, value)
 
@@ -112,10 +112,16 @@ class Check:
         self._report(WARNING, path, message, allowed, way_out)
 
     def wrong_type(self, path: KeyPath, message: str, allowed: str, way_out: str) -> None:
-        self._wrong.add(path)
         self.error(path, message, allowed, way_out)
+        self._wrong.add(path)
+
+    def is_wrong(self, path: KeyPath) -> bool:
+        """Whether this value, or a section around it, was reported as a whole already."""
+        return any(path[:length] in self._wrong for length in range(1, len(path) + 1))
 
     def _report(self, level: str, path: KeyPath, message: str, allowed: str, way_out: str) -> None:
+        if self.is_wrong(path):
+            return
         self.problems.append(Problem(level, format_path(path), message, allowed, way_out, place=self._place(path)))
 
 
@@ -452,7 +458,7 @@ def _cookies_domain(check: Check, url: SplitResult) -> None:
 def _allowed_hosts(check: Check) -> None:
     path = ("setup", "api_allowed_hosts")
     hosts = check.get(*path)
-    if not isinstance(hosts, list) or path in check._wrong:
+    if not isinstance(hosts, list) or check.is_wrong(path):
         return
     for index, host in enumerate(hosts):
         if ":" in host or "/" in host:
@@ -475,7 +481,7 @@ def _matches(host: str, patterns: list[str]) -> bool:
 def _origins(check: Check) -> None:
     path = ("setup", "api_cors_allowed_origins")
     origins = check.get(*path)
-    if isinstance(origins, list) and path not in check._wrong:
+    if isinstance(origins, list) and not check.is_wrong(path):
         for index, origin in enumerate(origins):
             if url_problem(origin) or urlsplit(origin).path:
                 check.error(path + (index,), f"is {show(origin)}", "https://host or http://host, with a port if need be, without a path",
@@ -497,7 +503,7 @@ def _core_secrets(check: Check) -> None:
         (("setup", "encryption_secret"), "OAuth tokens are encrypted with a public constant alone", LINES),
     ]
     for path, consequence, lines in wanted:
-        if check.line not in lines or path in check._wrong:
+        if check.line not in lines:
             continue
         value = check.get(*path)
         name = {"cookie_secret": "cookie_secret", "secret_key": "django_secret_key", "encryption_secret": "encryption_secret"}[path[-1]]
@@ -571,7 +577,7 @@ def _encryption_key(check: Check, path: KeyPath, entry: Any) -> Any:
 
 
 def _databases(check: Check) -> None:
-    if check.text("services", "database_url") is None and ("services", "database_url") not in check._wrong:
+    if check.text("services", "database_url") is None:
         check.error(("services", "database_url"), "is missing: the application would look for a host 'postgres' without a password",
                     "postgresql://user:password@host:5432/name", "set codecov_postgres")
     for name in _DATABASE_URLS:
@@ -628,7 +634,8 @@ def _service_url(check: Check, path: KeyPath, value: str, schemes: tuple[str, ..
         check.error(path, "contains a space", form, "remove it")
         return None
     if "," in parts.netloc:
-        check.error(path, "names several hosts; the application connects to one", form, "give the one address that leads to the primary (a proxy, a cloud endpoint)")
+        check.error(path, "names several hosts; the application connects to one", form,
+                    "give the one address that leads to the primary (a proxy, a cloud endpoint)")
         return None
     if not host or port == 0:
         check.error(path, "names no host", form, "add the host")
@@ -643,7 +650,7 @@ def _service_url(check: Check, path: KeyPath, value: str, schemes: tuple[str, ..
 def _redis(check: Check) -> None:
     form = "redis://host:6379 or rediss://host:6379?ssl_cert_reqs=required"
     path = ("services", "redis_url")
-    if check.text(*path) is None and path not in check._wrong:
+    if check.text(*path) is None:
         check.error(path, "is missing: the worker would have no queue", form, "set codecov_redis")
     for name in ("redis_url", "celery_broker"):
         value = check.text("services", name)
@@ -672,9 +679,8 @@ def _redis_url(check: Check, path: KeyPath, value: str, form: str) -> None:
 def _storage(check: Check) -> None:
     minio = check.get("services", "minio")
     if not isinstance(minio, Mapping) or not minio:
-        if ("services", "minio") not in check._wrong:
-            check.error(("services", "minio"), "is missing: the application would look for a host 'minio' with public default keys",
-                        "host, port, bucket, region and keys", "set codecov_storage")
+        check.error(("services", "minio"), "is missing: the application would look for a host 'minio' with public default keys",
+                    "host, port, bucket, region and keys", "set codecov_storage")
         return
     _storage_host(check)
     _storage_keys(check)
@@ -687,9 +693,8 @@ def _storage_host(check: Check) -> None:
     host = check.text(*path)
     verify_ssl, port = check.get("services", "minio", "verify_ssl"), check.get("services", "minio", "port")
     if host is None:
-        if path not in check._wrong:
-            check.error(path, "is missing; the default 'minio' means nothing to clients", "a host name that clients and containers resolve",
-                        "set codecov_storage")
+        check.error(path, "is missing; the default 'minio' means nothing to clients", "a host name that clients and containers resolve",
+                    "set codecov_storage")
         return
     allowed = "a host name alone, without scheme, port, path or bucket"
     if "://" in host or "/" in host:
@@ -708,8 +713,6 @@ def _storage_host(check: Check) -> None:
 
 def _storage_tls(check: Check, host: str, verify_ssl: Any, port: Any) -> None:
     path = ("services", "minio", "verify_ssl")
-    if path in check._wrong:
-        return
     public = host.endswith((".amazonaws.com", "storage.googleapis.com", ".digitaloceanspaces.com", ".r2.cloudflarestorage.com"))
     if verify_ssl is not True and (port in (443, "443", 8443) or public):
         check.error(path, "is false (the default), which means http, while " + (f"port is {port}" if port in (443, "443", 8443) else f"{host} wants https"),
@@ -726,13 +729,11 @@ def _storage_tls(check: Check, host: str, verify_ssl: Any, port: Any) -> None:
 def _storage_keys(check: Check) -> None:
     for name, secret in (("access_key_id", "storage_access_key"), ("secret_access_key", "storage_secret_key")):
         path = ("services", "minio", name)
-        if check.get("services", "minio", "iam_auth") is True or path in check._wrong:
-            continue
-        if not check.get(*path):
+        if check.get("services", "minio", "iam_auth") is not True and not check.get(*path):
             check.error(path, "is missing, and the default is printed in public source code", "the key of the object storage",
                         f"write ${{secret:{secret}}}, or iam_auth: true on AWS")
     path = ("services", "minio", "hash_key")
-    if path not in check._wrong and not check.get(*path):
+    if not check.get(*path):
         check.warning(path, "is missing: the public default makes the paths of reports guessable", "",
                       "keep it so if this deployment already has reports, else write ${secret:storage_hash_key}")
     if check.get("services", "minio", "iam_auth") is not True and check.get("services", "minio", "iam_endpoint"):
@@ -741,14 +742,12 @@ def _storage_keys(check: Check) -> None:
 
 def _storage_lifetime(check: Check) -> None:
     region = ("services", "minio", "region")
-    if not check.get(*region) and region not in check._wrong:
+    if not check.get(*region):
         message = "is missing: each upload first asks the storage for it, and hangs for 30 s when the storage is down"
         report = check.error if check.line in MODERN else check.warning
         report(region, message, "the region of the bucket", "set it; us-east-1 for MinIO and SeaweedFS")
     ttl = check.get("services", "minio", "ttl")
     path = ("services", "minio", "ttl")
-    if path in check._wrong:
-        return
     if ttl is None:
         check.warning(path, "is missing: upload addresses are valid for 10 seconds, so clock skew or a slow start loses uploads", "", "set it to 300")
     elif isinstance(ttl, int) and 0 < ttl < 60:
@@ -767,7 +766,7 @@ def _buckets(check: Check) -> None:
         value = check.text(*path)
         if value is not None and not has_reference(check.get(*path)) and not _BUCKET.fullmatch(value):
             check.error(path, f"is {show(value)}, which is no name for a bucket", "3 to 63 lower-case letters, digits, - and .", "correct the name")
-    if check.line not in MODERN or bundles in check._wrong:
+    if check.line not in MODERN:
         return
     wanted = bucket if isinstance(bucket, str) else "archive"
     if not check.has(*bundles):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import layer_problem
+from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import layer_problem, scalars_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import (
     ERROR,
     WARNING,
@@ -324,8 +324,18 @@ def _path_of(value: Any) -> str:
     pattern = pattern[2:] if pattern.startswith("./") else pattern
     kind = _kind_of_pattern(pattern)
     if kind == "prefix":
-        return f"{negative}^{pattern}.*"
-    return negative + (pattern if kind == "regex" else rf"(?s:{_glob_to_regex(pattern)})\Z")
+        return negative + _compiled(f"^{pattern}.*", value)
+    return negative + _compiled(pattern if kind == "regex" else rf"(?s:{_glob_to_regex(pattern)})\Z", value)
+
+
+def _compiled(pattern: str, written: str) -> str:
+    """The application would only stumble over a broken pattern when it processes a report."""
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        raise Wrong(f"is {show(written)}, which becomes no valid pattern", "a path, a glob (src/**/*.py) or a regular expression",
+                    "escape brackets, plus signs and the like with a backslash") from None
+    return pattern
 
 
 def _path_fix_of(value: Any) -> str:
@@ -336,7 +346,7 @@ def _path_fix_of(value: Any) -> str:
         return value
     kind = _kind_of_pattern(before)
     changed = f"^{before}" if kind == "prefix" else before if kind == "regex" else f"(?s:{_glob_to_regex(before)})"
-    return f"{changed}::{after}"
+    return f"{_compiled(changed, value)}::{after}"
 
 
 def _branch_pattern_of(value: Any) -> str:
@@ -466,7 +476,7 @@ _hidden = _either((bool, _keep), (list, _texts), what="true, false or a list of 
 
 
 def _parser(*names: str) -> Rule:
-    return _section({name: _flag for name in names})
+    return _section(dict.fromkeys(names, _flag))
 
 
 _KEYS: dict[str, Rule] = {
@@ -614,6 +624,15 @@ _MOVED: dict[str, tuple[tuple[str, ...], ...]] = {
 
 def _places_of(name: str) -> tuple[tuple[str, ...], ...]:
     return _MOVED.get(name, ())
+
+
+def secret_values(document: Any) -> Iterator[str]:
+    """What a repository should not publish: tokens, passwords, addresses of chat rooms."""
+    for path, value in scalars_of(document):
+        names = [element for element in path if isinstance(element, str)]
+        hook = "notify" in names and names[-1:] == ["url"]
+        if value not in (None, True, False, "") and (hook or names[-1:] in (["token"], ["password"], ["nickserv_password"])):
+            yield str(value)
 
 
 # Upstream keeps the old places of these.

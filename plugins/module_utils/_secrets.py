@@ -424,7 +424,7 @@ class Redactor:
 
     def before(self, existing: Mapping[Any, Any], new: Mapping[Any, Any], template: Mapping[Any, Any]) -> dict[Any, Any]:
         """The existing file, shown so that it differs from the new one exactly where its values differ."""
-        return self._before(existing, new, template, ())
+        return dict(self._before(existing, new, template, ()))
 
     def _before(self, existing: Any, new: Any, template: Any, path: KeyPath) -> Any:
         if isinstance(existing, Mapping):

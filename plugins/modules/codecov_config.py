@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 
 # Copyright (c) 2026, the covstack.selfhosted authors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
@@ -281,7 +280,6 @@ import traceback
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _license as licensing
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import (
     Layer,
@@ -300,7 +298,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._problems impo
     warnings_of,
 )
 from ansible_collections.covstack.selfhosted.plugins.module_utils._providers import callbacks_of, webhooks_of
-from ansible_collections.covstack.selfhosted.plugins.module_utils._repository_yaml import validate_repository
+from ansible_collections.covstack.selfhosted.plugins.module_utils._repository_yaml import secret_values, validate_repository
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import (
     FORMATS,
     LICENCE_NAME,
@@ -344,31 +342,31 @@ class Failure(Exception):
 
 
 def argument_spec() -> dict[str, Any]:
-    return dict(
-        path=dict(type="path"),
-        layers=dict(type="list", elements="dict", options=dict(
-            name=dict(type="str", required=True),
-            # Keeps secrets that an operator wrote out off the system log, see forget_public_values().
-            content=dict(type="raw", no_log=True),
-        )),
-        line=dict(type="str", choices=["codecov", "codecov_enterprise"], default="codecov"),
-        secrets_path=dict(type="path", no_log=False),
-        secrets=dict(type="dict", default={}, no_log=True),
-        required_secrets=dict(type="list", elements="dict", default=[], no_log=False, options=dict(
-            name=dict(type="str", required=True),
-            format=dict(type="str", choices=list(FORMATS), default="urlsafe"),
-            length=dict(type="int", default=40),
-        )),
-        license_required=dict(type="bool", default=False),
-        allow_change=dict(type="list", elements="str", default=[]),
-        accept_unknown_keys=dict(type="list", elements="str", default=[], no_log=False),
-        mode=dict(type="raw", default="0600"),
-        directory_mode=dict(type="raw", default="0755"),
-        repository_yaml=dict(type="dict", mutually_exclusive=[("path", "content")], required_one_of=[("path", "content")], options=dict(
-            path=dict(type="path"),
-            content=dict(type="raw"),
-        )),
-    )
+    return {
+        "path": {"type": "path"},
+        # no_log keeps secrets that somebody wrote out off the system log; see forget_public_values().
+        "layers": {"type": "list", "elements": "dict", "no_log": True, "options": {
+            "name": {"type": "str", "required": True},
+            "content": {"type": "raw"},
+        }},
+        "line": {"type": "str", "choices": ["codecov", "codecov_enterprise"], "default": "codecov"},
+        "secrets_path": {"type": "path", "no_log": False},
+        "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "required_secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False, "options": {
+            "name": {"type": "str", "required": True},
+            "format": {"type": "str", "choices": list(FORMATS), "default": "urlsafe"},
+            "length": {"type": "int", "default": 40},
+        }},
+        "license_required": {"type": "bool", "default": False},
+        "allow_change": {"type": "list", "elements": "str", "default": []},
+        "accept_unknown_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "mode": {"type": "raw", "default": "0600"},
+        "directory_mode": {"type": "raw", "default": "0755"},
+        "repository_yaml": {"type": "dict", "no_log": True, "mutually_exclusive": [("path", "content")], "required_one_of": [("path", "content")], "options": {
+            "path": {"type": "path"},
+            "content": {"type": "raw"},
+        }},
+    }
 
 
 def create_module() -> AnsibleModule:
@@ -383,10 +381,14 @@ def create_module() -> AnsibleModule:
 
 
 def forget_public_values(module: AnsibleModule) -> None:
-    """Ansible took every value of the layers for a secret; keep those that are."""
+    """Ansible took every value of the layers and of a repository's file for a secret; keep those that are."""
     module.no_log_values.clear()
     given = (str(value) for value in module.params["secrets"].values() if value not in (None, True, False, ""))
     module.no_log_values.update(given)
+    source = module.params["repository_yaml"] or {}
+    if isinstance(source.get("content"), str):
+        # The text as a whole; its own secrets are known once it is parsed.
+        module.no_log_values.add(source["content"])
     for layer in module.params["layers"] or []:
         if structure_problem(layer["content"], layer["name"]) is None:
             module.no_log_values.update(literal_secrets(layer["content"]))
@@ -418,8 +420,11 @@ def read(path: str) -> bytes | None:
     if not stat.S_ISREG(kind):
         what = "a directory" if stat.S_ISDIR(kind) else "a symbolic link" if stat.S_ISLNK(kind) else "a special file"
         raise Failure([Problem(ERROR, path, f"is {what}", "a regular file or nothing", "remove it or choose another path")])
-    with open(path, "rb") as file:
-        return file.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except PermissionError:
+        raise Failure([Problem(ERROR, path, "cannot be read", "a file that the user of this task may read", "run the task as root (become: true)")]) from None
 
 
 def dump(content: Any, header: str) -> bytes:
@@ -452,20 +457,20 @@ class ConfigManager:
         stored_bytes = read(self.secrets_path)
         changed = self._write(self.secrets_path, store if resolution.store != stored or stored_bytes is None else None, secret=True)
         changed = self._write(self.path, content if content != before else None) or changed
-        return dict(
-            changed=changed,
-            path=self.path,
-            digest=hashlib.sha256(content).hexdigest(),
-            provenance=merged.provenance,
-            generated=resolution.generated,
-            adopted=resolution.adopted,
-            replaced=resolution.replaced,
-            callbacks=callbacks_of(merged.config),
-            webhooks=webhooks_of(merged.config),
-            license=license_.as_dict() if license_ else {},
-            errors=[],
-            diff=diff,
-        )
+        return {
+            "changed": changed,
+            "path": self.path,
+            "digest": hashlib.sha256(content).hexdigest(),
+            "provenance": merged.provenance,
+            "generated": resolution.generated,
+            "adopted": resolution.adopted,
+            "replaced": resolution.replaced,
+            "callbacks": callbacks_of(merged.config),
+            "webhooks": webhooks_of(merged.config),
+            "license": license_.as_dict() if license_ else {},
+            "errors": [],
+            "diff": diff,
+        }
 
     def _merge(self) -> MergedConfig:
         problems = [problem for problem in (layer_problem(layer["name"], layer["content"]) for layer in self.params["layers"]) if problem]
@@ -567,7 +572,7 @@ class ConfigManager:
             code, output, _errors = self.module.run_command(licensing.openssl_arguments(openssl, key, iv), data=data, binary_data=True, encoding=None)
             if code != 0:
                 raise licensing.LicenseError("cannot be decoded")
-            return output
+            return bytes(output)
 
         return with_openssl
 
@@ -576,20 +581,28 @@ class ConfigManager:
         after = redactor.config(merged.config)
         before = redactor.before(existing, config, merged.config) if existing is not None else None
         return [
-            dict(before_header=self.secrets_path, after_header=self.secrets_path,
-                 before=_lines_of(stored, set()), after=_lines_of(resolution.store, set(resolution.replaced))),
-            dict(before_header=self.path, after_header=self.path,
-                 before="" if before is None else yaml.safe_dump(before, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True),
-                 after=yaml.safe_dump(after, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True)),
+            {"before_header": self.secrets_path, "after_header": self.secrets_path,
+                 "before": _lines_of(stored, set()), "after": _lines_of(resolution.store, set(resolution.replaced))},
+            {"before_header": self.path, "after_header": self.path,
+                 "before": "" if before is None else yaml.safe_dump(before, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True),
+                 "after": yaml.safe_dump(after, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True)},
         ]
 
     def _write(self, path: str, content: bytes | None, secret: bool = False) -> bool:
-        """Write content (None: it is right already) and set mode and owner; never readable by others in between."""
+        """Write content (None: it is right already) and set mode and owner."""
         attributes = self._attributes(path, secret)
         if content is None:
-            return self.module.set_fs_attributes_if_different(attributes, False)
-        if self.module.check_mode:
-            return True
+            return bool(self.module.set_fs_attributes_if_different(attributes, False))
+        if not self.module.check_mode:
+            try:
+                self._replace(path, content, attributes)
+            except OSError as error:
+                raise Failure([Problem(ERROR, path, f"cannot be written: {error.strerror or error}", "a directory that the user of this task may write to",
+                                       "run the task as root (become: true), and look for room on the disk")]) from error
+        return True
+
+    def _replace(self, path: str, content: bytes, attributes: dict[str, Any]) -> None:
+        """The file is never readable by others, not even in between."""
         self._make_directories(os.path.dirname(path))
         umask = os.umask(PRIVATE_UMASK)
         try:
@@ -605,13 +618,12 @@ class ConfigManager:
             self.module.set_fs_attributes_if_different(attributes, False)
         finally:
             os.umask(umask)
-        return True
 
     def _attributes(self, path: str, secret: bool) -> dict[str, Any]:
         if secret:
             own = dict(self.params, mode=SECRETS_MODE, owner=None, group=None, attributes=None)
-            return self.module.load_file_common_arguments(own, path=path)
-        return self.module.load_file_common_arguments(self.params, path=path)
+            return dict(self.module.load_file_common_arguments(own, path=path))
+        return dict(self.module.load_file_common_arguments(self.params, path=path))
 
     def _make_directories(self, directory: str) -> None:
         missing = []
@@ -637,12 +649,14 @@ def check_repository(module: AnsibleModule) -> dict[str, Any]:
         if content is None:
             raise Failure([Problem(ERROR, name, "does not exist", "a file on the target", "correct repository_yaml.path")])
     document = parse_yaml(content, name) if isinstance(content, (str, bytes)) else content
+    if structure_problem(document, name) is None:
+        module.no_log_values.update(secret_values(document))
     normalized, problems = validate_repository(document)
     for problem in warnings_of(problems):
         module.warn(str(problem))
     if errors_of(problems):
         raise Failure(errors_of(problems))
-    return dict(changed=False, normalized=Redactor({}).config(normalized), errors=[])
+    return {"changed": False, "normalized": normalized, "errors": []}
 
 
 def fail(module: AnsibleModule, problems: list[Problem]) -> None:
