@@ -56,7 +56,11 @@ GATEWAY_ADMIN="#"
 if [ "$CODECOV_API_ADMIN_ENABLED" = true ]; then GATEWAY_ADMIN=""; fi
 export CODECOV_DEFAULT_TLS CODECOV_API_TLS CODECOV_IA_TLS CODECOV_MINIO_TLS GATEWAY_DIRECTORY GATEWAY_ISOLATION GATEWAY_ADMIN
 
-mkdir -p "$target"
+# As in the public image the directory belongs to haproxy; root needs CAP_DAC_OVERRIDE to write there.
+if [ ! -w "$target" ]; then
+  echo "$target cannot be written by uid $(id -u): give the container the capability DAC_OVERRIDE" >&2
+  exit 1
+fi
 render global.cfg 0-global.cfg
 if [ -n "${CODECOV_GATEWAY_SSL_ENABLED:-}" ]; then
   render frontend-tls.cfg 2-frontend.cfg
