@@ -104,5 +104,5 @@ def test_generator_renders_nested_options_as_tables_of_their_own() -> None:
 
 
 def test_generator_refuses_a_description_that_yaml_turned_into_a_mapping() -> None:
-    with pytest.raises(SystemExit, match="colon"):
+    with pytest.raises(documentation.DocumentationError, match="colon"):
         documentation.paragraphs(["fine", {"for example": "not fine"}])
