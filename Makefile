@@ -77,7 +77,7 @@ bench: venv ## Measurements side by side: a table and tests/output/bench.json
 
 .PHONY: docs
 docs: venv ## Generate the documentation again
-	@if [ -x tests/docs/generate ]; then tests/docs/generate; else echo 'no generator yet: tests/docs/generate'; exit 1; fi
+	@tools/docs
 
 .PHONY: clean
 clean: ## Remove what tests and builds left (environments and images stay)

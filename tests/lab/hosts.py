@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import pathlib
 import socket
@@ -14,7 +13,7 @@ import typing as t
 import yaml
 
 from . import images
-from .shell import CACHE, LabError, output, run, say, wait_until
+from .shell import CACHE, LabError, locked, output, run, say, wait_until
 
 NETWORK = "covstack-lab"
 # Outside of Docker's own address pools, so that the engines inside the hosts never pick it.
@@ -43,9 +42,7 @@ def ensure_network() -> None:
 
 
 def ensure_key() -> None:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked("ssh"):
         if not KEY.exists():
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "covstack lab", "-f", str(KEY))
 
@@ -108,8 +105,7 @@ def _ssh_answers(address: str) -> bool:
 def _trust(name: str, address: str) -> None:
     """Host keys are known, so that nothing needs to switch their check off."""
     key = " ".join(output("docker", "exec", container(name), "cat", "/etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked("ssh"):
         lines = KNOWN_HOSTS.read_text().splitlines() if KNOWN_HOSTS.exists() else []
         kept = [line for line in lines if not {name, address} & set(line.split(" ", 1)[0].split(","))]
         KNOWN_HOSTS.write_text("\n".join([*kept, f"{name},{address} {key}"]) + "\n")

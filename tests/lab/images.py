@@ -19,7 +19,7 @@ import typing as t
 import yaml
 
 from . import engine
-from .shell import CACHE, ROOT, LabError, output, run, say, step
+from .shell import CACHE, ROOT, LabError, locked, output, run, say, step
 
 TESTS = ROOT / "tests"
 IMAGES = TESTS / "images"
@@ -229,6 +229,11 @@ def _slim(root: pathlib.Path) -> None:
 
 def build(only: t.Sequence[str] = ()) -> list[Image]:
     """Build what is missing or changed; returns every image that now exists. `only`: directories, or parts of tags."""
+    with locked("images"):  # of several lab commands at once, one builds and the others find it done
+        return _build_missing(only)
+
+
+def _build_missing(only: t.Sequence[str]) -> list[Image]:
     base = ensure_base()
     images = [image for image in plan() if buildable(image)]
     if only:

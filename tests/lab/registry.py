@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import typing as t
 import urllib.error
 import urllib.request
-import typing as t
 
 from . import hosts, images
-from .shell import CACHE, LabError, run, step, wait_until
+from .shell import CACHE, LabError, locked, run, step, wait_until
 
 NAME = "registry.lab"
 ADDRESS = "10.111.0.2"
@@ -25,10 +25,13 @@ PUSHED = STORE / "pushed.json"
 def up(push: bool = True) -> list[str]:
     """Run the registry and bring it up to date; returns the names that hosts can pull."""
     hosts.ensure_network()
-    if not answers():
-        _start()
-    if not push:
-        return []
+    with locked("registry"):
+        if not answers():
+            _start()
+        return _fill() if push else []
+
+
+def _fill() -> list[str]:
     try:
         built = images.build()
     except images.BuildError as error:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import pathlib
 import subprocess
 import sys
@@ -51,3 +52,12 @@ def wait_until(what: str, ready: t.Callable[[], bool], seconds: float, interval:
         if time.monotonic() > deadline:
             raise LabError(f"{what}: not within {seconds:.0f} s")
         time.sleep(interval)
+
+
+@contextlib.contextmanager
+def locked(name: str) -> t.Iterator[None]:
+    """One process at a time; the lock goes away with the process that holds it."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,210 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the tests step by step, with progress, times, and one closing line that adds everything up: N passed, N failed.
+
+    python -m lab.steps [--list] [--quiet] STEP ...     a step, a group (lint, unit, integration, scenarios), or all
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+import typing as t
+import xml.etree.ElementTree
+
+from .shell import ROOT, say
+
+OUTPUT = ROOT / "tests" / "output"
+LOG_LINES = 60
+HEARTBEAT_SECONDS = 30
+COUNTS = re.compile(r"^(\d+) passed, (\d+) failed", re.MULTILINE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One program to run. How its tests are counted: junit (its XML), counts (its closing line), or one (its exit code)."""
+
+    name: str
+    command: tuple[str, ...]
+    count: str = "one"
+    environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def log(self) -> pathlib.Path:
+        return OUTPUT / "steps" / f"{self.name.replace(':', '-')}.log"
+
+    @property
+    def junit(self) -> pathlib.Path:
+        return self.log.with_suffix(".xml")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    passed: int
+    failed: int
+    seconds: float
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *arguments)
+
+
+def lint_steps() -> list[Step]:
+    types = {"MYPYPATH": "tests"}
+    shell = sorted(str(path.relative_to(ROOT)) for path in _tracked() if path.is_file() and path.read_bytes()[:64].split(b"\n")[0].endswith((b"/sh", b"bash")))
+    return [
+        Step("ruff", python("ruff", "check", ".")),
+        Step("mypy", python("mypy", *_typed()), environment=types),
+        Step("shell", ("sh", "-c", 'for file in "$@"; do bash -n "$file" || exit 1; done', "sh", *shell)),
+        Step("ansible-lint", (str(pathlib.Path(sys.executable).parent / "ansible-lint"),)),
+        Step("sanity", ("tests/sanity/run",)),
+    ]
+
+
+def _typed() -> list[str]:
+    """What mypy reads: our programs, and the plugins under the name that they import each other by."""
+    programs = [name for name in ("tests/lab", "tests/bench") if (ROOT / name / "__init__.py").exists()]
+    modules = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "plugins" / "module_utils").glob("_*.py"))
+    return [*programs, *modules]
+
+
+def _tracked() -> list[pathlib.Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode()
+    return [ROOT / name for name in listing.split("\0") if name]
+
+
+def unit_steps() -> list[Step]:
+    step = Step("unit", ())
+    return [dataclasses.replace(step, command=python("pytest", "-n", "2", "--quiet", f"--junitxml={step.junit}", "tests/unit"), count="junit")]
+
+
+def integration_steps() -> list[Step]:
+    return [
+        Step("images", python("lab", "registry", "up")),
+        Step("integration", ("tests/integration/run",), count="counts"),
+    ]
+
+
+def scenario_names() -> list[str]:
+    """The lab's own scenario first: where it fails, the others say nothing."""
+    return sorted((path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml")), key=lambda name: (name != "smoke", name))
+
+
+def scenario(name: str) -> Step:
+    step = Step(f"scenario:{name}", (str(pathlib.Path(sys.executable).parent / "molecule"), "test", "--scenario-name", name), count="junit")
+    return dataclasses.replace(step, environment={"PYTEST_ADDOPTS": f"--junitxml={step.junit}"})
+
+
+def groups() -> dict[str, list[Step]]:
+    return {
+        "lint": lint_steps(),
+        "unit": unit_steps(),
+        "integration": integration_steps(),
+        "scenarios": [scenario(name) for name in scenario_names()],
+    }
+
+
+def resolve(words: t.Sequence[str]) -> list[Step]:
+    known = groups()
+    every = [step for steps in known.values() for step in steps]
+    chosen: list[Step] = []
+    for word in words:
+        found = every if word == "all" else known.get(word) or [step for step in every if step.name == word]
+        if not found:
+            sys.exit(f"no step {word}; there are: all, {', '.join(known)}, {', '.join(step.name for step in every)}")
+        chosen += found
+    return chosen
+
+
+def run(step: Step) -> Result:
+    """Run one step with its output in a log; show signs of life, and the end of the log when it failed."""
+    step.log.parent.mkdir(parents=True, exist_ok=True)
+    step.junit.unlink(missing_ok=True)
+    started = time.monotonic()
+    environment = {**os.environ, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", **step.environment}
+    with step.log.open("w") as log:
+        process = subprocess.Popen(step.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        while True:
+            try:
+                code = process.wait(HEARTBEAT_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                say(f"      ... {step.name}, {time.monotonic() - started:.0f} s: {_last_line(step.log)}")
+    passed, failed = _count(step, code)
+    return Result(passed, failed, time.monotonic() - started)
+
+
+def _last_line(log: pathlib.Path) -> str:
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip(" │|\t") for line in log.read_text(errors="replace").splitlines()[-20:]]
+    return next((line for line in reversed(lines) if line), "")[:100]
+
+
+def _count(step: Step, code: int) -> tuple[int, int]:
+    """Passed and failed. A program that failed without a failed test of its own is one failure; success is never less than one."""
+    passed = failed = 0
+    if step.count == "junit" and step.junit.exists():
+        for suite in xml.etree.ElementTree.parse(step.junit).getroot().iter("testsuite"):
+            wrong = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            failed += wrong
+            passed += int(suite.get("tests", 0)) - wrong - int(suite.get("skipped", 0))
+    elif step.count == "counts":
+        for found in COUNTS.finditer(step.log.read_text(errors="replace")):
+            passed, failed = int(found[1]), int(found[2])
+    if step.name.startswith("scenario:") and code == 0:
+        passed += 1  # created, checked, converged, unchanged the second time, destroyed
+    if code != 0:
+        return passed, max(failed, 1)
+    return max(passed, 1), failed
+
+
+def report(step: Step, result: Result) -> None:
+    verdict = "FAIL" if result.failed else "pass"
+    say(f"{verdict}  {step.name:<28} {result.passed:>5} passed {result.failed:>3} failed {result.seconds:>7.1f} s")
+    if result.failed:
+        say("".join(f"      {line}\n" for line in step.log.read_text(errors="replace").splitlines()[-LOG_LINES:]) + f"      whole log: {step.log}")
+
+
+def warm_up() -> threading.Thread:
+    """Build the images while lint and unit tests run: the lab waits for downloads, they compute."""
+
+    def build() -> None:
+        subprocess.run(python("lab", "registry", "up"), cwd=ROOT, capture_output=True, stdin=subprocess.DEVNULL, check=False)  # judged by its step
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    return thread
+
+
+def main(arguments: t.Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="lab.steps")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("steps", nargs="+")
+    options = parser.parse_args(arguments)
+    steps = resolve(options.steps)
+    if options.list:
+        print("\n".join(step.name.removeprefix("scenario:") for step in steps))
+        return 0
+    started = time.monotonic()
+    warming = warm_up() if "all" in options.steps else None
+    passed = failed = 0
+    for number, step in enumerate(steps, start=1):
+        say(f"[{number}/{len(steps)}, {time.monotonic() - started:.0f} s] {step.name}")
+        if step.name == "images" and warming:
+            warming.join()
+        result = run(step)
+        report(step, result)
+        passed, failed = passed + result.passed, failed + result.failed
+    say(f"all of it: {time.monotonic() - started:.0f} s")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
