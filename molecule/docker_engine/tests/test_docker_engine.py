@@ -55,7 +55,7 @@ def test_a_container_survives_a_restart_of_the_engine(host: Host) -> None:
     container = host.check_output("docker run --detach --entrypoint sleep registry.lab:5000/library/redis:8.0.3 300")
     try:
         before = host.check_output("docker inspect --format '{{.State.Pid}}' %s", container)
-        host.check_output("systemctl restart docker")
+        host.check_output("systemctl reset-failed docker && systemctl restart docker")
         assert host.check_output("docker inspect --format '{{.State.Pid}}' %s", container) == before
     finally:
         host.check_output("docker rm --force %s", container)
