@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# `web` (port 5000), `web migrate` (migrations alone), `worker [--queue a,b] [--concurrency n]`.
+# `web` (port 5000), `web migrate` (migrations alone), `worker [--queue a,b] [--concurrency n]`: as the first argument, or as
+# the name that this script is called by.
 set -euo pipefail
 
-export CODECOV_SKIP_MIGRATIONS=${CODECOV_SKIP_MIGRATIONS:-false}
-role=${1:-}
-shift || true
+role=$(basename "$0")
+if [[ "$role" == enterprise.sh ]]; then
+  role=${1:-}
+  shift || true
+fi
 case "$role" in
   web)
     cd /app/apps/codecov-api

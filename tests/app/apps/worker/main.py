@@ -9,14 +9,14 @@ import click
 
 from standin import licence, logs, metrics, storage
 from standin.broker import HEALTH_CHECK_QUEUE
-from standin.config import get_config
+from standin.config import get_config, is_enterprise_line
 
 
 def queue_names(wanted: tuple[str, ...]) -> str:
     """The queues to listen to: those given, their enterprise twins, and the health check's."""
     names = ",".join(wanted).split(",")
     twins = [f"enterprise_{name}" for name in names if not name.startswith("enterprise_")]
-    if not get_config("setup", "enterprise_queues_enabled", default=True):
+    if is_enterprise_line() or not get_config("setup", "enterprise_queues_enabled", default=True):
         twins = []
     return ",".join([*names, *twins, HEALTH_CHECK_QUEUE])
 

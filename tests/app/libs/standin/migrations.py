@@ -177,7 +177,8 @@ def base_migrations() -> list[Migration]:
 
 
 def release_migrations(version: str) -> list[Migration]:
-    releases = RELEASES[: RELEASES.index(version) + 1] if version in RELEASES else (*RELEASES, version)
+    known = () if is_enterprise_line() else RELEASES
+    releases = known[: known.index(version) + 1] if version in known else (*known, version)
     first = SIZES["core"] + 1
     return [Migration("core", f"{first + index:04d}_increment_version_{name}", version=name) for index, name in enumerate(releases)]
 
@@ -251,7 +252,9 @@ def unapplied(database: Database) -> list[str]:
 
 def create_partitions(database: Database) -> list[str]:
     """Monthly partitions of the breadcrumbs, from this month on; returns the names of those that were missing."""
-    created = []
+    created: list[str] = []
+    if is_enterprise_line():
+        return created
     today = datetime.now(timezone.utc)
     months = [divmod(today.year * 12 + today.month - 1 + offset, 12) for offset in range(PARTITIONS_AHEAD + 1)]
     with database.transaction() as cursor:
