@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional
 
 from ansible.module_utils.basic import missing_required_lib
-
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import (
     REFERENCE,
     StoreError,

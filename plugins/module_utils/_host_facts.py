@@ -267,8 +267,10 @@ def with_containers(listening: list[dict[str, Any]], published: Mapping[int, tup
         if entry["port"] in published and entry["process"] in (None, "docker-proxy", "rootlesskit"):
             entry["container"], entry["ours"] = published[entry["port"]]
     seen = {entry["port"] for entry in listening}
-    extra = [{"port": port, "addresses": [], "process": None, "pid": None, "container": name, "ours": ours}
-             for port, (name, ours) in published.items() if port not in seen]
+    extra: list[dict[str, Any]] = [
+        {"port": port, "addresses": [], "process": None, "pid": None, "container": name, "ours": ours}
+        for port, (name, ours) in published.items() if port not in seen
+    ]
     return sorted(listening + extra, key=lambda entry: entry["port"])
 
 

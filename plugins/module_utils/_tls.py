@@ -168,7 +168,7 @@ def explain(error: ssl.SSLError, hostname: str) -> str:
         reason = names if error.verify_code in (NAME_MISMATCH, ADDRESS_MISMATCH) else f"certificate: cannot be used ({error.verify_message})."
         return reasons.get(error.verify_code, reason)
     if error.reason == "KEY_VALUES_MISMATCH":
-        return "key: does not belong to the certificate. Way out: give the key with which the certificate was requested (the server's certificate first in the chain)."
+        return "key: does not belong to the certificate. Way out: give the key of the certificate that comes first in the chain."
     return f"certificate, key: cannot be used ({error.reason or error}). Allowed: PEM, the server's certificate first in the chain, and an unencrypted key."
 
 

@@ -136,7 +136,6 @@ digests:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.covstack.selfhosted.plugins.module_utils._file_set import FileSet, FileSetError
 
 

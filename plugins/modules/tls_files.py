@@ -26,7 +26,8 @@ options:
   mode:
     description:
       - V(certificate) takes the given pair. V(self_signed) makes a private authority (C(ca.pem), to be trusted by clients; its key is
-        C(authority/key.pem)) and a certificate, and renews them in time. V(acme) only prepares C(acme/acme.json), which the proxy fills. V(disabled) retracts all of that.
+        C(authority/key.pem)) and a certificate, and renews them in time. V(acme) only prepares C(acme/acme.json), which the proxy fills.
+        V(disabled) retracts all of that.
     type: str
     required: true
     choices: [disabled, certificate, self_signed, acme]

@@ -151,7 +151,7 @@ def test_an_interrupted_run_is_finished_by_the_next(run: Run, config: Path, daem
         real(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_daemon_options.os, "replace", dying)
+        patch.setattr(os, "replace", dying)
         try:
             run({"live-restore": True})
         except Killed:

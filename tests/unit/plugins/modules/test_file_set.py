@@ -358,8 +358,8 @@ def test_an_interrupted_run_is_finished_by_the_next(run: Run, root: Path, monkey
     real_replace, real_unlink = os.replace, os.unlink
     wanted = {"a": {"content": "b"}, "new": {"content": "new"}}
     with monkeypatch.context() as patch:
-        patch.setattr(_file_set.os, "replace", dying(real_replace))
-        patch.setattr(_file_set.os, "unlink", lambda path: dying(real_unlink)(path) if not os.path.basename(path).startswith(".") else real_unlink(path))
+        patch.setattr(os, "replace", dying(real_replace))
+        patch.setattr(os, "unlink", lambda path: dying(real_unlink)(path) if not os.path.basename(path).startswith(".") else real_unlink(path))
         try:
             run(wanted)
         except Killed:
