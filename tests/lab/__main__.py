@@ -10,7 +10,7 @@ import pathlib
 import sys
 import typing as t
 
-from . import engine, hosts, images, registry
+from . import demo, engine, hosts, images, license, registry
 from .shell import LabError, say
 
 
@@ -35,6 +35,8 @@ def parser() -> argparse.ArgumentParser:
     inventory = commands.add_parser("inventory", help="an Ansible inventory of the hosts that run")
     inventory.add_argument("groups", nargs="*", metavar="GROUP=HOST[,HOST]")
     inventory.add_argument("--user", default="root", choices=["root", "ops"], help="ops has sudo without a password")
+    commands.add_parser("demo", help="Strategy I on a disposable host").add_argument("action", choices=["up", "down"])
+    commands.add_parser("license", help="a trial licence for disposable deployments; prints the file that holds it")
     commands.add_parser("down", help="remove every container, volume and network of the lab; images stay")
     return top
 
@@ -47,6 +49,9 @@ def main(arguments: t.Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.command == "engine":
         {"up": engine.up, "down": engine.down, "watch": engine.watch}[options.action]()
+        return 0
+    if options.command == "demo" and options.action == "down":
+        demo.down()
         return 0
     if options.command == "down" and not engine.answers():
         say("lab: no engine runs, so there is nothing to remove")
@@ -69,6 +74,11 @@ def run_command(options: argparse.Namespace) -> int:
         print(hosts.inventory(groups(options.groups), options.user), end="")
     elif options.command == "down":
         hosts.down()
+    elif options.command == "demo":
+        demo.up()
+    elif options.command == "license":
+        license.ensure()
+        print(license.FILE)
     elif options.action == "create":
         for name, _equals, ip in (word.partition("=") for word in options.names):
             print(f"{name} {hosts.create(name, options.bare, ip or options.ip, options.publish)}")

@@ -12,7 +12,7 @@ import typing as t
 
 import yaml
 
-from . import images
+from . import images, license
 from .shell import CACHE, LabError, locked, output, run, say, wait_until
 
 NETWORK = "covstack-lab"
@@ -55,6 +55,7 @@ def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequ
     """Make a host and wait until it can be used; returns its address. A host of that name that runs already is kept."""
     started = time.monotonic()
     ensure_key()
+    license.ensure()
     ensure_network()
     existing = addresses().get(name)
     if existing:
@@ -148,7 +149,7 @@ def inventory(groups: t.Mapping[str, t.Sequence[str]] | None = None, user: str =
     unknown = sorted(members - set(known))
     if unknown:
         raise LabError(f"no such host: {', '.join(unknown)} (there are: {', '.join(known) or 'none'})")
-    tree: dict[str, t.Any] = {"all": {"hosts": {name: connection(known[name], user) for name in sorted(members)}}}
+    tree: dict[str, t.Any] = {"all": {"hosts": {name: connection(known[name], user) for name in sorted(members)}, "vars": {"lab_directory": str(CACHE)}}}
     if groups:
         tree["all"]["children"] = {group: {"hosts": {name: {} for name in names}} for group, names in groups.items()}
     return yaml.safe_dump(tree, sort_keys=False)
