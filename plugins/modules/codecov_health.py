@@ -23,7 +23,8 @@ options:
     required: true
   connect_to:
     description:
-      - V(host:port) to connect to instead of the address and port of O(url), for a host that does not resolve its own public name. Name and certificate of O(url)
+      - V(host:port) to connect to instead of the address and port of O(url), for a host that does not resolve its own public name. Name and
+        certificate of O(url)
         still count.
     type: str
   ca_path:
@@ -42,7 +43,6 @@ options:
       - The application's services by name. Each value is a mapping.
       - "C(replicas) (integer) is the number of containers that there should be."
       - "C(tier) (string) is V(web) or V(worker); only used to choose the container to ask from."
-      - "C(entry) (boolean) marks the service that the edge sends the public to."
       - Without services, containers are not counted; those that are there must still be healthy.
     type: dict
     default: {}
@@ -121,6 +121,9 @@ options:
         description: Difference of clocks, in seconds, above which the probe fails.
         type: int
         default: 5
+      deadline_s:
+        description: Not used here, see O(wait). Accepted so that the setting C(codecov_health) fits as it is.
+        type: int
   queues:
     description: Names of Celery queues to look at beside those in codecov.yml.
     type: list
@@ -187,7 +190,7 @@ EXAMPLES = r"""
     url: https://codecov.example.com
     connect_to: 127.0.0.1:443
     services:
-      gateway: {replicas: 1, tier: web, entry: true}
+      gateway: {replicas: 1, tier: web}
       api: {replicas: 2, tier: web}
       worker: {replicas: 2, tier: worker}
     probes:
@@ -214,7 +217,8 @@ probes:
   type: list
   elements: dict
   sample:
-    - {"name": "api", "state": "ok", "latency_ms": 12, "proves": "edge, gateway, api and database work end to end", "detail": "200", "cause": "", "remedy": ""}
+    - {"name": "api", "state": "ok", "latency_ms": 12, "proves": "edge, gateway, api and database work end to end", "detail": "200", "cause": "",
+      "remedy": ""}
 failed:
   description: Names of the probes that failed.
   returned: always
@@ -275,7 +279,7 @@ def argument_spec() -> dict[str, object]:
         "platform": {"type": "list", "elements": "str", "default": []},
         "probes": {"type": "list", "elements": "dict", "default": [], "aliases": ["http"], "options": probe},
         "checks": {"type": "list", "elements": "str", "choices": list(CHECKS), "default": list(CHECKS)},
-        "limits": {"type": "dict", "default": {}, "apply_defaults": True, "options": _ints(LIMITS)},
+        "limits": {"type": "dict", "default": {}, "apply_defaults": True, "options": {**_ints(LIMITS), "deadline_s": {"type": "int"}}},
         "queues": {"type": "list", "elements": "str", "default": []},
         "minimum_versions": {"type": "dict", "default": {}, "apply_defaults": True, "options": versions},
         "wait": {"type": "int", "default": 0},

@@ -12,8 +12,10 @@ version_added: 0.1.0
 author:
   - The covstack.selfhosted maintainers (@covstack)
 description:
-  - Codecov forgets an upload whose worker was killed, or whose git provider could not be reached when it was to be processed. The upload then stays in the state C(started) for good.
-  - Finds such uploads, and pending lists that no task empties, and gives them to the workers again as the API does. It runs inside a container of the application, with the
+  - Codecov forgets an upload whose worker was killed, or whose git provider could not be reached when it was to be processed. The upload then stays
+    in the state C(started) for good.
+  - Finds such uploads, and pending lists that no task empties, and gives them to the workers again as the API does. It runs inside a container of
+    the application, with the
     application's own configuration.
   - An upload that still waits, is processed or will be retried is left alone, so repeated runs double nothing.
   - An upload whose report never reached the object storage cannot be repaired. It is reported as such; see O(give_up).
@@ -29,7 +31,8 @@ options:
   older_than:
     description:
       - Age in seconds from which an upload counts as lost.
-      - The default exceeds the time that a task may take. A task that a killed worker took with it is given back after the same age, if no worker that answers knows it. Use a
+      - The default exceeds the time that a task may take. A task that a killed worker took with it is given back after the same age, if no worker
+        that answers knows it. Use a
         smaller value only when no worker is shutting down, since such a worker does not answer but may still be at work.
     type: int
     default: 900
@@ -39,7 +42,8 @@ options:
     default: 0
   give_up:
     description:
-      - Also send uploads that cannot be repaired. The application then finds the report missing and marks the upload as failed, so that it is no longer reported as stuck.
+      - Also send uploads that cannot be repaired. The application then finds the report missing and marks the upload as failed, so that it is no
+        longer reported as stuck.
     type: bool
     default: false
   limit:
@@ -90,7 +94,8 @@ RETURN = r"""
 uploads:
   description:
     - Every upload that is older than O(older_than) and not processed, and every pending list without a task (C(upload_id) is V(null)).
-    - "C(action) is V(resent) (given to the workers again), V(restored) (a task taken along by a killed worker was put back), V(pending) (left alone, a task for it exists),
+    - "C(action) is V(resent) (given to the workers again), V(restored) (a task taken along by a killed worker was put back), V(pending) (left alone,
+      a task for it exists),
       V(unrecoverable) (its report is not in the object storage) or V(deferred) (beyond O(limit)). In check mode it is what would be done."
     - C(state) is the state after waiting.
   returned: success

@@ -12,10 +12,13 @@ version_added: 0.1.0
 author:
   - The covstack.selfhosted maintainers (@covstack)
 description:
-  - "Uploads a coverage report as C(codecov-cli) does and follows it: C(create) (the API takes the commit, report and upload and signs a URL), C(put) (the report reaches the
-    object storage by that URL), C(queued) (the commit is visible), C(processed) (a worker has merged the report), C(result) (the coverage is the expected one)."
+  - "Uploads a coverage report as C(codecov-cli) does and follows it: C(create) (the API takes the commit, report and upload and signs a URL), C(put)
+    (the report reaches the
+    object storage by that URL), C(queued) (the commit is visible), C(processed) (a worker has merged the report), C(result) (the coverage is the
+    expected one)."
   - Each step is timed. When one fails, the module fails and names the step, the likely cause and what to do.
-  - Talks plain HTTP to the public URL and needs nothing else, so it can run from wherever clients are. The requests have the shape of those of C(codecov-cli), so either can be
+  - Talks plain HTTP to the public URL and needs nothing else, so it can run from wherever clients are. The requests have the shape of those of
+    C(codecov-cli), so either can be
     used in place of the other.
 options:
   url:
