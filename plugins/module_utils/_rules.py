@@ -29,21 +29,25 @@ DATA_SERVICES = ("postgres", "redis", "storage", "timescale")
 EXTERNAL_SERVICES = ("postgres", "redis", "storage", "statsd", "timescale")
 DATABASES = ("postgres", "timescale")
 # First parts of paths that the application answers itself; a bucket of that name would take them away at the edge.
-APPLICATION_PATHS = frozenset(
-    "account admin analytics api assets bb bbs bitbucket gh ghe github gitlab gl gle graphql health internal labels locales login logout members"
-    " minio monitoring okta plan profiling sentry static staticanalysis sync upload uploader validate webhooks".split()
-)
+APPLICATION_PATHS = frozenset((
+    "account", "admin", "analytics", "api", "assets", "bb", "bbs", "bitbucket", "gh", "ghe", "github", "gitlab", "gl", "gle", "graphql", "health",
+    "internal", "labels", "locales", "login", "logout", "members", "minio", "monitoring", "okta", "plan", "profiling", "sentry", "static",
+    "staticanalysis", "sync", "upload", "uploader", "validate", "webhooks",
+))  # fmt: skip
 # Names that Let's Encrypt and its like sign nothing for.
 PRIVATE_ENDINGS = ("arpa", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain", "localhost", "private", "test")
 DOCKER_NETWORK = ipaddress.ip_network("172.17.0.0/16")
 DEFAULT_HARD_LIMIT = 720
 HARD_LIMIT = ("setup", "tasks", "celery", "hard_timelimit")
-SYSTEM_DIRECTORIES = frozenset(
-    "/ /bin /boot /dev /etc /home /lib /lib64 /media /mnt /opt /proc /root /run /sbin /srv /sys /tmp /usr /usr/local /var /var/lib /var/log /var/run"
-    " /var/tmp".split()
-)
+SYSTEM_DIRECTORIES = frozenset((
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/proc", "/root", "/run", "/sbin", "/srv", "/sys",
+    "/tmp", "/usr", "/usr/local", "/var", "/var/lib", "/var/log", "/var/run", "/var/tmp",
+))  # fmt: skip
 # Nothing below these survives a restart, or belongs to an administrator.
-FOREIGN_TREES = ("/bin", "/boot", "/dev", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr/bin", "/usr/lib", "/var/lib/docker", "/var/run", "/var/tmp")
+FOREIGN_TREES = (
+    "/bin", "/boot", "/dev", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp",
+    "/usr/bin", "/usr/lib", "/var/lib/docker", "/var/run", "/var/tmp",
+)  # fmt: skip
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -54,7 +58,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/._-]+")
 _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
-_UPSTREAM_MOVING = re.compile(r"(latest|rolling|nightly|edge)\b|.*[-_](latest|stable)$")
+_MOVING = re.compile(r"(latest|rolling|nightly|edge)([._-].*)?|.*[._-](latest|stable)")
 
 
 def _warning(setting: str, message: str, way_out: str) -> Problem:
@@ -177,7 +181,11 @@ def _scheme(deployment: Deployment) -> Problems:
             "choose certificate, self_signed or acme, set codecov_edge.behind_load_balancer if another proxy terminates TLS, or make codecov_url http",
         )
     if not deployment.https and deployment.edge_tls:
-        yield Problem("codecov_url", "is http, but codecov_tls is on and redirects to https", f"write https://{urlsplit(deployment.url).netloc}, or disable codecov_tls.mode")
+        yield Problem(
+            "codecov_url",
+            "is http, but codecov_tls is on and redirects to https",
+            f"write https://{urlsplit(deployment.url).netloc}, or disable codecov_tls.mode",
+        )
 
 
 def _url_port(deployment: Deployment) -> Problems:
@@ -188,7 +196,11 @@ def _url_port(deployment: Deployment) -> Problems:
     if deployment.port != edge[option]:
         standard = edge[option] == (443 if deployment.https else 80)
         address = f"{urlsplit(deployment.url).scheme}://{deployment.hostname}" + ("" if standard else f":{edge[option]}")
-        yield Problem("codecov_url", f"has the port {deployment.port}, but codecov_edge.{option} is {edge[option]}", f"write {address}, or set codecov_edge.{option}: {deployment.port}")
+        yield Problem(
+            "codecov_url",
+            f"has the port {deployment.port}, but codecov_edge.{option} is {edge[option]}",
+            f"write {address}, or set codecov_edge.{option}: {deployment.port}",
+        )
 
 
 def _plain_http(deployment: Deployment) -> Problems:
@@ -229,7 +241,9 @@ def _bind_address(deployment: Deployment) -> Problems:
     if not address:
         yield Problem("codecov_edge.bind_address", f"{edge['bind_address']!r} is no IP address", "give an address of the host, or 0.0.0.0 for all of them")
     elif address.is_loopback and not edge["behind_load_balancer"]:
-        yield _warning("codecov_edge.bind_address", f"{edge['bind_address']} lets nobody but this host in", "use 0.0.0.0, or set codecov_edge.behind_load_balancer")
+        yield _warning(
+            "codecov_edge.bind_address", f"{edge['bind_address']} lets nobody but this host in", "use 0.0.0.0, or set codecov_edge.behind_load_balancer"
+        )
 
 
 def _split_endpoint(value: str) -> t.Optional[t.Tuple[str, int]]:
@@ -254,7 +268,9 @@ def _metrics(deployment: Deployment) -> Problems:
         if port in taken:
             yield Problem(setting, f"{port} is also the port of {taken[port]}", "choose another port")
         elif ipaddress.ip_address(host).is_unspecified:
-            yield _warning(setting, f"{value} opens the metrics to everybody who reaches the host", "bind them to 127.0.0.1 or to an address of your monitoring network")
+            yield _warning(
+                setting, f"{value} opens the metrics to everybody who reaches the host", "bind them to 127.0.0.1 or to an address of your monitoring network"
+            )
         taken[port] = setting
 
 
@@ -290,14 +306,20 @@ def _acme(deployment: Deployment) -> Problems:
     if tls["mode"] != "acme":
         return
     if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", tls["acme_email"]):
-        yield Problem("codecov_tls.acme_email", f"{tls['acme_email']!r} is no mail address", "give one that is read: the authority warns it before a certificate expires")
+        yield Problem(
+            "codecov_tls.acme_email", f"{tls['acme_email']!r} is no mail address", "give one that is read: the authority warns it before a certificate expires"
+        )
     if not re.fullmatch(r"https://[^/\s]+/\S+", tls["acme_server"]):
         yield Problem("codecov_tls.acme_server", f"{tls['acme_server']!r} is no directory URL", "write the https:// URL of the authority's directory")
     elif "letsencrypt.org/" in tls["acme_server"]:
         yield from _acme_name(deployment)
     edge = deployment.settings["codecov_edge"]
     if edge["http_port"] != 80 and not edge["behind_load_balancer"]:
-        yield Problem("codecov_edge.http_port", f"is {edge['http_port']}, but ACME asks its challenge at port 80", "set it to 80, or bring a certificate (codecov_tls.mode: certificate)")
+        yield Problem(
+            "codecov_edge.http_port",
+            f"is {edge['http_port']}, but ACME asks its challenge at port 80",
+            "set it to 80, or bring a certificate (codecov_tls.mode: certificate)",
+        )
 
 
 def _acme_name(deployment: Deployment) -> Problems:
@@ -305,7 +327,9 @@ def _acme_name(deployment: Deployment) -> Problems:
     if _url_problem(deployment):
         return
     if _address(host) or "." not in host or host.rpartition(".")[2] in PRIVATE_ENDINGS:
-        yield Problem("codecov_tls.mode", f"is acme, but no public authority signs {host!r}", "use a public name, your own acme_server, or certificate or self_signed")
+        yield Problem(
+            "codecov_tls.mode", f"is acme, but no public authority signs {host!r}", "use a public name, your own acme_server, or certificate or self_signed"
+        )
 
 
 def _extra_ca_files(deployment: Deployment) -> Problems:
@@ -351,7 +375,7 @@ def _tags(deployment: Deployment) -> Problems:
     for name, service in _all_services(deployment).items():
         if name in deployment.settings["codecov_images"]["digests"]:
             continue
-        if _UPSTREAM_MOVING.match(deployment.version(service)):
+        if _MOVING.fullmatch(deployment.version(service)):
             yield _warning(
                 f"codecov_versions.{name}",
                 f"{deployment.version(service)!r} moves: what runs changes with each pull, and a rollback gets the same image",
@@ -388,10 +412,12 @@ def _version_range(deployment: Deployment) -> Problems:
     allowed = " to ".join(str(limits[end]) for end in ("minimum", "maximum") if end in limits)
     for name, service in deployment.line.services.items():
         version = _parsed(deployment.version(service))
-        if name in bad or _UPSTREAM_MOVING.match(deployment.version(service)):
+        if name in bad or _MOVING.fullmatch(deployment.version(service)):
             continue
         if not version:
-            yield _warning(f"codecov_versions.{name}", f"{deployment.version(service)!r} cannot be compared with {allowed}", "make sure that it is one of these")
+            yield _warning(
+                f"codecov_versions.{name}", f"{deployment.version(service)!r} cannot be compared with {allowed}", "make sure that it is one of these"
+            )
         elif _outside(version, limits):
             yield Problem(f"codecov_versions.{name}", f"{deployment.version(service)} is not among the versions that this line can run", f"choose {allowed}")
 
@@ -484,9 +510,13 @@ def _digests(deployment: Deployment) -> Problems:
         if name not in known:
             yield _unknown("codecov_images.digests", name, known)
         elif not isinstance(value, str) or not _DIGEST.fullmatch(value):
-            yield Problem(f"codecov_images.digests.{name}", "is no digest", "write sha256: and 64 hexadecimal digits, as `docker buildx imagetools inspect` prints it")
+            yield Problem(
+                f"codecov_images.digests.{name}", "is no digest", "write sha256: and 64 hexadecimal digits, as `docker buildx imagetools inspect` prints it"
+            )
     if images["digests"] and images["archives"]:
-        yield _warning("codecov_images.digests", "may not be known to images that come from archives", "leave digests out where images are loaded from archives")
+        yield _warning(
+            "codecov_images.digests", "may not be known to images that come from archives", "leave digests out where images are loaded from archives"
+        )
 
 
 def _archives(deployment: Deployment) -> Problems:
@@ -506,7 +536,9 @@ def _not_offered(deployment: Deployment) -> Problems:
     for name, service in deployment.platform.items():
         offered = name in deployment.line.needs or name in deployment.line.optional
         if service.optional and not offered and deployment.settings[f"codecov_{name}"]["mode"] != "disabled":
-            yield Problem(f"codecov_{name}.mode", f"the line {deployment.line.name} cannot use {service.title}", "set it to disabled, or choose another codecov_line")
+            yield Problem(
+                f"codecov_{name}.mode", f"the line {deployment.line.name} cannot use {service.title}", "set it to disabled, or choose another codecov_line"
+            )
 
 
 def _has_public_host(deployment: Deployment) -> bool:
@@ -603,7 +635,9 @@ def _storage_provider(deployment: Deployment) -> Problems:
     elif mode == "embedded" and provider not in ("seaweedfs", "minio"):
         yield Problem(setting, f"{provider!r} cannot be embedded", "choose seaweedfs or minio, or set codecov_storage.mode: external")
     elif mode == "external" and provider == "seaweedfs":
-        yield Problem(setting, "'seaweedfs' is the embedded server, but codecov_storage.mode is external", "choose s3, gcs, azure_gateway, minio or other (any S3 server)")
+        yield Problem(
+            setting, "'seaweedfs' is the embedded server, but codecov_storage.mode is external", "choose s3, gcs, azure_gateway, minio or other (any S3 server)"
+        )
 
 
 def _storage_host(deployment: Deployment) -> Problems:
@@ -625,7 +659,11 @@ def _storage_region(deployment: Deployment) -> Problems:
     if deployment.mode("storage") != "external" or _wrong_provider(deployment, "storage"):
         return
     if not storage["region"]:
-        yield Problem("codecov_storage.region", "is missing; without it every upload waits for a lookup", "give the bucket's region (us-east-1 where your server has none)")
+        yield Problem(
+            "codecov_storage.region",
+            "is missing; without it every upload waits for a lookup",
+            "give the bucket's region (us-east-1 where your server has none)",
+        )
     elif storage["provider"] == "s3" and not storage["host"] and not _AWS_REGION.fullmatch(storage["region"]):
         yield Problem("codecov_storage.region", f"{storage['region']!r} is no AWS region", "write for example eu-central-1")
     elif storage["provider"] == "s3" and not storage["host"] and storage["region"].startswith("cn-"):
@@ -645,7 +683,11 @@ def _bucket(deployment: Deployment) -> Problems:
 def _storage_login(deployment: Deployment) -> Problems:
     storage = deployment.settings["codecov_storage"]
     if storage["iam_auth"] and (deployment.mode("storage") != "external" or storage["provider"] != "s3"):
-        yield Problem("codecov_storage.iam_auth", "works with external storage of the provider s3 only", "set it to false and give codecov_secrets.storage_access_key and storage_secret_key")
+        yield Problem(
+            "codecov_storage.iam_auth",
+            "works with external storage of the provider s3 only",
+            "set it to false and give codecov_secrets.storage_access_key and storage_secret_key",
+        )
 
 
 def _storage_plain(deployment: Deployment) -> Problems:
@@ -668,7 +710,7 @@ def _secrets_only_you_know(deployment: Deployment) -> t.Dict[str, str]:
     if deployment.mode("storage") == "external" and not deployment.settings["codecov_storage"]["iam_auth"]:
         wanted.update({f"storage_{key}_key": "a key of your object storage" for key in ("access", "secret")})
     _generated, given = provider_secrets(deployment.settings["codecov_providers"])
-    wanted.update({name: "what your git provider gave you for codecov_providers" for name in given})
+    wanted.update(dict.fromkeys(given, "what your git provider gave you for codecov_providers"))
     return wanted
 
 
@@ -696,7 +738,11 @@ def _url_passwords(deployment: Deployment) -> Problems:
         setting = f"codecov_secrets.{service}_password"
         value = deployment.settings["codecov_secrets"].get(f"{service}_password")
         if value and setting not in malformed and deployment.mode(service) != "disabled" and not _URL_SAFE.fullmatch(value):
-            yield Problem(setting, "has a character that the application does not decode in a URL", "use letters, digits and . _ ~ - only; change the password where it is kept")
+            yield Problem(
+                setting,
+                "has a character that the application does not decode in a URL",
+                "use letters, digits and . _ ~ - only; change the password where it is kept",
+            )
 
 
 def _storage_keys(deployment: Deployment) -> Problems:
@@ -706,7 +752,11 @@ def _storage_keys(deployment: Deployment) -> Problems:
     for name, least in (("storage_access_key", 3), ("storage_secret_key", 8)):
         value = deployment.settings["codecov_secrets"].get(name)
         if value and f"codecov_secrets.{name}" not in malformed and not re.fullmatch(rf"[A-Za-z0-9/+=._~-]{{{least},}}", value):
-            yield Problem(f"codecov_secrets.{name}", f"is no key of {least} or more plain characters", "use letters, digits and / + = . _ ~ - only, or remove it to have it generated")
+            yield Problem(
+                f"codecov_secrets.{name}",
+                f"is no key of {least} or more plain characters",
+                "use letters, digits and / + = . _ ~ - only, or remove it to have it generated",
+            )
 
 
 def _secret_references(deployment: Deployment) -> Problems:
@@ -720,7 +770,9 @@ def _secret_references(deployment: Deployment) -> Problems:
             if name not in known:
                 place = ".".join(str(part) for part in (variable, *paths[0]))
                 close = difflib.get_close_matches(name, sorted(str(item) for item in known), n=1, cutoff=0.6)
-                yield Problem(place, f"names the secret {name!r}, which nobody gives", f"did you mean {close[0]!r}?" if close else f"set codecov_secrets.{name}")
+                yield Problem(
+                    place, f"names the secret {name!r}, which nobody gives", f"did you mean {close[0]!r}?" if close else f"set codecov_secrets.{name}"
+                )
 
 
 # --- providers, configuration -----------------------------------------------------------------------------------------------
@@ -788,7 +840,11 @@ def _least(deployment: Deployment) -> Problems:
 def _response_times(deployment: Deployment) -> Problems:
     health = deployment.settings["codecov_health"]
     if 0 < health["maximum_ms"] < health["target_ms"]:
-        yield Problem("codecov_health.maximum_ms", f"{health['maximum_ms']} is below codecov_health.target_ms {health['target_ms']}", "choose a limit that is not below the target")
+        yield Problem(
+            "codecov_health.maximum_ms",
+            f"{health['maximum_ms']} is below codecov_health.target_ms {health['target_ms']}",
+            "choose a limit that is not below the target",
+        )
 
 
 def _worker_grace(deployment: Deployment) -> Problems:
@@ -796,7 +852,11 @@ def _worker_grace(deployment: Deployment) -> Problems:
     limits = [at(deployment.settings[variable], HARD_LIMIT) for variable in ("codecov_config_host", "codecov_config_group")]
     hard = next((limit for limit in limits if isinstance(limit, int)), DEFAULT_HARD_LIMIT)
     if 0 < grace < hard:
-        yield _warning("codecov_worker_grace", f"{grace} s is less than the hard limit of a task, {hard} s: a stop may kill a running task", f"choose {hard + 60}, or 0 for the catalogue's value")
+        yield _warning(
+            "codecov_worker_grace",
+            f"{grace} s is less than the hard limit of a task, {hard} s: a stop may kill a running task",
+            f"choose {hard + 60}, or 0 for the catalogue's value",
+        )
 
 
 def _release(deployment: Deployment) -> Problems:

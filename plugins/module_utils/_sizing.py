@@ -49,7 +49,11 @@ def _warning(setting: str, message: str, way_out: str) -> Problem:
 def _memory(deployment: Deployment, host: Host) -> Problems:
     least = deployment.settings["codecov_sizing"]["minimum_memory_mb"]
     if host["memory_mb"] and host["memory_mb"] < least:
-        yield Problem("codecov_sizing.minimum_memory_mb", f"the host has {host['memory_mb']} MB of memory, {least} are wanted", "give it more memory, or lower this setting")
+        yield Problem(
+            "codecov_sizing.minimum_memory_mb",
+            f"the host has {host['memory_mb']} MB of memory, {least} are wanted",
+            "give it more memory, or lower this setting",
+        )
 
 
 def _disk(deployment: Deployment, host: Host) -> Problems:
@@ -58,7 +62,9 @@ def _disk(deployment: Deployment, host: Host) -> Problems:
     for disk in (host.get("disk") or {}).values():
         if disk and disk["free_gb"] is not None and disk["free_gb"] < least and disk["path"] not in seen:
             seen.add(disk["path"])
-            yield Problem("codecov_sizing.minimum_disk_gb", f"{disk['path']} has {disk['free_gb']} GB free, {least} are wanted", "free space, or lower this setting")
+            yield Problem(
+                "codecov_sizing.minimum_disk_gb", f"{disk['path']} has {disk['free_gb']} GB free, {least} are wanted", "free space, or lower this setting"
+            )
 
 
 RULES: t.Tuple[t.Callable[[Deployment, Host], Problems], ...] = (_memory, _disk)
