@@ -1,0 +1,106 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a measurement needs: run things, keep the figures, compare them with each other and with a goal, print a table, store JSON.
+
+    def measure(bench: Bench) -> None:              # in tests/bench/measure_<name>.py
+        ours = bench.measure("deploy, nothing to change", lambda: ..., repeat=3)
+        peer = bench.measure("ansible -m ping", lambda: ..., repeat=3)
+        bench.ratio("nothing to change / ping", ours, peer, at_most=9)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+import statistics
+import time
+import typing as t
+
+from lab.shell import ROOT, say
+
+OUTPUT = ROOT / "tests" / "output" / "bench.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    name: str
+    runs: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.runs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """A figure and its goal; without a goal it is only reported."""
+
+    name: str
+    value: float
+    unit: str
+    at_most: float | None
+
+    @property
+    def reached(self) -> bool | None:
+        return None if self.at_most is None else self.value <= self.at_most
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.measurements: list[Measurement] = []
+        self.verdicts: list[Verdict] = []
+        self.notes: list[str] = []
+
+    def measure(self, name: str, action: t.Callable[[], object], repeat: int = 3, before: t.Callable[[], object] | None = None) -> Measurement:
+        """Time an action; `before` puts things back before each run and is not counted."""
+        runs = []
+        for number in range(repeat):
+            if before:
+                before()
+            started = time.perf_counter()
+            action()
+            runs.append(time.perf_counter() - started)
+            say(f"bench: {name} [{number + 1}/{repeat}]: {runs[-1]:.3f} s")
+        measurement = Measurement(name, runs)
+        self.measurements.append(measurement)
+        return measurement
+
+    def ratio(self, name: str, ours: Measurement, theirs: Measurement, at_most: float | None = None) -> float:
+        return self.value(name, ours.median / theirs.median, "x", at_most)
+
+    def value(self, name: str, value: float, unit: str, at_most: float | None = None) -> float:
+        self.verdicts.append(Verdict(name, value, unit, at_most))
+        return value
+
+    def note(self, text: str) -> None:
+        """Something that a reader must know to judge the figures."""
+        self.notes.append(text)
+
+    @property
+    def missed(self) -> list[Verdict]:
+        return [verdict for verdict in self.verdicts if verdict.reached is False]
+
+    def table(self) -> str:
+        lines = [f"{'measured':<64} {'median':>10} {'runs':>5}"]
+        lines += [f"{one.name:<64} {one.median:>8.3f} s {len(one.runs):>5}" for one in self.measurements]
+        lines += ["", f"{'compared':<64} {'value':>10} {'goal':>10}"]
+        for one in self.verdicts:
+            goal = "" if one.at_most is None else f"<= {one.at_most:g}"
+            mark = {None: "", True: "reached", False: "MISSED"}[one.reached]
+            lines.append(f"{one.name:<64} {one.value:>8.3f} {one.unit:<1} {goal:>9} {mark}")
+        return "\n".join(lines + ["", *self.notes])
+
+    def store(self, path: pathlib.Path = OUTPUT) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version(), "load": os.getloadavg()}
+        content = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "machine": machine,
+            "measurements": [{**dataclasses.asdict(one), "median": one.median} for one in self.measurements],
+            "verdicts": [{**dataclasses.asdict(one), "reached": one.reached} for one in self.verdicts],
+            "notes": self.notes,
+        }
+        path.write_text(json.dumps(content, indent=2) + "\n")

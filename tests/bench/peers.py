@@ -1,0 +1,61 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What we are measured against: Ansible itself, the best known role, and Compose by hand."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from lab import hosts
+from lab.shell import CACHE, ROOT, LabError
+
+BIN = pathlib.Path(sys.executable).parent
+# Not ours to commit: put a checkout there (or name one) to be compared with it.
+GEERLINGGUY = pathlib.Path(os.environ.get("COVSTACK_BENCH_GEERLINGGUY_DOCKER", ROOT / ".cache" / "bench" / "roles" / "geerlingguy.docker"))
+
+
+def command(*arguments: str, environment: dict[str, str] | None = None) -> str:
+    """Run a program and return its output; a failure shows the end of it."""
+    done = subprocess.run(arguments, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(arguments[:4])} ...: {(done.stdout + done.stderr).decode()[-3000:]}")
+    return done.stdout.decode()
+
+
+def inventory(name: str, groups: dict[str, list[str]]) -> pathlib.Path:
+    """An inventory directory for the hosts of a measurement; settings go to group_vars beside it."""
+    directory = CACHE / "bench" / name
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "hosts.yml").write_text(hosts.inventory(groups))
+    return directory
+
+
+def playbook(name: str | pathlib.Path, inventory_directory: pathlib.Path, *arguments: str, environment: dict[str, str] | None = None) -> str:
+    return command(str(BIN / "ansible-playbook"), str(name), "-i", str(inventory_directory), *arguments, environment=environment)
+
+
+def ping(inventory_directory: pathlib.Path, pattern: str = "all") -> str:
+    return command(str(BIN / "ansible"), pattern, "-i", str(inventory_directory), "-m", "ansible.builtin.ping")
+
+
+def compose_up(host: str, project: str, *arguments: str) -> None:
+    """docker compose up --wait, typed on the host."""
+    command("docker", "exec", hosts.container(host), "docker", "compose", "--project-name", project, *arguments, "up", "--detach", "--wait")
+
+
+def geerlingguy_playbook() -> pathlib.Path | None:
+    """A playbook with the public role, where the role is at hand."""
+    if not (GEERLINGGUY / "tasks" / "main.yml").exists():
+        return None
+    play = CACHE / "bench" / "geerlingguy.yml"
+    play.parent.mkdir(parents=True, exist_ok=True)
+    # The distribution's engine is there already; the role's own repository may be out of reach.
+    play.write_text(
+        "- hosts: all\n  become: true\n  vars:\n    docker_add_repo: false\n    docker_packages: [docker.io]\n    docker_install_compose_plugin: false\n"
+        "    docker_install_compose: false\n    docker_packages_state: present\n    docker_obsolete_packages: []\n"
+        f"  roles:\n    - {GEERLINGGUY}\n"
+    )
+    return play

@@ -1,0 +1,128 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A steady load on a deployment: so many requests a second, whatever the answers take; counts failures, measures latencies.
+
+    with Load("http://10.111.0.128", rate=100) as load:
+        ...                     # upgrade, scale, roll back
+    load.result.failed          # 0
+    load.result.p99             # seconds
+
+    python -m lab.load URL --rate 100 --seconds 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+import types
+import typing as t
+
+import aiohttp
+
+from .shell import ROOT, LabError
+
+# Answers that prove something: the gateway, the api with its database, the pages. Text that must be in the answer.
+PATHS = {"/gateway_health": "", "/api_health/": "is live!", "/": "<"}
+TIMEOUT = 10
+EXAMPLES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    requests: int
+    failed: int
+    p50: float
+    p99: float
+    seconds: float
+    examples: list[str]
+
+
+async def attack(url: str, rate: float, stop: asyncio.Event, paths: t.Mapping[str, str]) -> Result:
+    """Requests at their times; one that is due is sent even when others still wait for their answers."""
+    latencies: list[float] = []
+    errors: list[str] = []
+    started = time.monotonic()
+    connector = aiohttp.TCPConnector(limit=0, ssl=False)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
+
+        async def request(path: str, expected: str) -> None:
+            begun = time.monotonic()
+            try:
+                async with session.get(url + path, allow_redirects=False) as response:
+                    body = await response.text()
+                    if response.status != 200 or expected not in body:
+                        errors.append(f"{begun - started:.1f} s: {path}: {response.status} {body[:80]!r}")
+            except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+                errors.append(f"{begun - started:.1f} s: {path}: {type(error).__name__} {error}")
+            latencies.append(time.monotonic() - begun)
+
+        tasks: set[asyncio.Task[None]] = set()
+        targets = list(paths.items())
+        number = 0
+        while not stop.is_set():
+            path, expected = targets[number % len(targets)]
+            task = asyncio.create_task(request(path, expected))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            number += 1
+            await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+        await asyncio.gather(*tasks)
+    ordered = sorted(latencies) or [0.0]
+    return Result(
+        requests=len(latencies), failed=len(errors), p50=ordered[len(ordered) // 2], p99=ordered[int(len(ordered) * 0.99)],
+        seconds=time.monotonic() - started, examples=errors[:EXAMPLES],
+    )
+
+
+async def run(url: str, rate: float, seconds: float | None, paths: t.Mapping[str, str]) -> Result:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if seconds:
+        loop.call_later(seconds, stop.set)
+    return await attack(url, rate, stop, paths)
+
+
+class Load:
+    """The same in a process of its own, so that what it measures does not wait for the test."""
+
+    result: Result
+
+    def __init__(self, url: str, rate: float = 100, paths: t.Sequence[str] = ()) -> None:
+        chosen = [argument for path in paths for argument in ("--path", path)]
+        self.command = [sys.executable, "-m", "lab.load", url, "--rate", str(rate), *chosen]
+
+    def __enter__(self) -> Load:
+        self.process = subprocess.Popen(self.command, cwd=ROOT / "tests", stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _trace: types.TracebackType | None) -> None:
+        self.process.terminate()
+        out, problems = self.process.communicate(timeout=TIMEOUT * 3)
+        if self.process.returncode != 0 and kind is None:
+            raise LabError(f"the load generator ended with {self.process.returncode}: {problems.decode()[-2000:]}")
+        if self.process.returncode == 0:
+            self.result = Result(**json.loads(out))
+
+
+def main(arguments: t.Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="lab.load")
+    parser.add_argument("url")
+    parser.add_argument("--rate", type=float, default=100, help="requests a second")
+    parser.add_argument("--seconds", type=float, help="default: until SIGTERM")
+    parser.add_argument("--path", action="append", default=[], help="default: " + " ".join(PATHS))
+    options = parser.parse_args(arguments)
+    paths = {path: PATHS.get(path, "") for path in options.path} or PATHS
+    print(json.dumps(dataclasses.asdict(asyncio.run(run(options.url.rstrip("/"), options.rate, options.seconds, paths)))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
