@@ -66,6 +66,20 @@ def _to_int(value: t.Any) -> t.Optional[int]:
     return int(value) if re.fullmatch(r"-?\d+", str(value).strip()) else None
 
 
+def _from_text(kind: str, text: str) -> t.Any:
+    """A mapping or list that came as text: JSON, C(name=value, ...) or C(a, b), as Ansible's own options allow it."""
+    text = text.strip()
+    if text.startswith("{" if kind == "dict" else "["):
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            return None
+    parts = [part.strip() for part in re.split(r"[,\s]+" if kind == "dict" else ",", text) if part.strip()]
+    if kind == "list":
+        return parts
+    return dict(part.split("=", 1) for part in parts) if parts and all(re.match(r"[A-Za-z_]\w*=", part) for part in parts) else None
+
+
 def _coerce(kind: str, value: t.Any) -> t.Any:
     """The value as the kind wants it, or None where it cannot be that. Strings come from C(-e x=y) and AWX surveys."""
     if kind == "bool":
@@ -74,6 +88,8 @@ def _coerce(kind: str, value: t.Any) -> t.Any:
         return _to_int(value)
     if kind in ("str", "path"):
         return str(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
+    if kind in ("dict", "list") and isinstance(value, str):
+        value = _from_text(kind, value)
     if kind == "dict":
         return dict(value) if isinstance(value, t.Mapping) else None
     if kind == "list":
@@ -85,23 +101,28 @@ _KIND_NAMES = {"bool": "true or false", "int": "a whole number", "str": "a strin
 
 
 def _shown(value: t.Any) -> str:
-    return "a mapping" if isinstance(value, t.Mapping) else "a list" if isinstance(value, (list, tuple)) else repr(value)
+    """A value for the reader; one that may hold a password (a URL, or text in the place of a mapping) is described only."""
+    if isinstance(value, t.Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return repr(value) if isinstance(value, (bool, int, float)) or (len(str(value)) <= 40 and not re.search(r"[@\s]|://", str(value))) else "this text"
 
 
 def _check_value(place: str, spec: t.Mapping[str, t.Any], value: t.Any, problems: t.List[Problem]) -> t.Any:
     kind = spec.get("type", "str")
     choices = spec.get("choices")
     if choices and isinstance(value, bool):  # YAML 1.1 reads a bare off/no as false
-        value = "disabled" if not value and "disabled" in choices else str(value).lower()
+        value = next((choice for choice in ("disabled", "never") if not value and choice in choices), str(value).lower())
     coerced = _coerce(kind, value)
     if coerced is None:
-        problems.append(Problem(place, f"{_shown(value)} is not {_KIND_NAMES[kind]}", f"give {_KIND_NAMES[kind]}"))
+        shown = "this text" if kind in ("dict", "list") and isinstance(value, str) else _shown(value)
+        problems.append(Problem(place, f"{shown} is not {_KIND_NAMES[kind]}", f"give {_KIND_NAMES[kind]}"))
         return spec.get("default")
     if choices and coerced not in choices:
         hint = difflib.get_close_matches(str(coerced), choices, n=1, cutoff=0.6)
-        problems.append(
-            Problem(place, f"{coerced!r} is not one of {', '.join(choices)}", f"did you mean {hint[0]!r}?" if hint else f"choose one of {', '.join(choices)}")
-        )
+        way_out = f"did you mean {hint[0]!r}?" if hint else f"choose one of {', '.join(choices)}"
+        problems.append(Problem(place, f"{_shown(coerced)} is not one of {', '.join(choices)}", way_out))
         return spec.get("default", choices[0])
     if "options" in spec:
         return check(coerced, spec["options"], problems, f"{place}.")
@@ -114,17 +135,27 @@ def check(values: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], problem
     """Values with defaults filled in and types made right; what is wrong is appended to `problems`."""
     for name in values:
         if name not in options:
-            problems.append(Problem(f"{prefix}{name}", "is no setting of this collection", _did_you_mean(str(name), options)))
-    checked = {}
+            problems.append(_unknown(f"{prefix}{name}", str(name), options))
+    checked: t.Dict[str, t.Any] = {}
     for name, spec in options.items():
         value = values.get(name)
-        if value is None and spec.get("required"):
-            problems.append(Problem(f"{prefix}{name}", "is missing", f"set it: {_first_sentence(spec['description'])}"))
-            checked[name] = ""
-        else:
-            default = {} if "options" in spec else spec.get("default")
-            checked[name] = _check_value(f"{prefix}{name}", spec, default if value is None else value, problems) if value is not None or "options" in spec else default
+        if _is_unset(spec, value):
+            if spec.get("required"):
+                problems.append(Problem(f"{prefix}{name}", "is missing", f"set it: {_first_sentence(spec['description'])}"))
+            value = "" if spec.get("required") else {} if "options" in spec else spec.get("default")
+        checked[name] = value if value is None else _check_value(f"{prefix}{name}", spec, value, problems)
     return checked
+
+
+def _is_unset(spec: t.Mapping[str, t.Any], value: t.Any) -> bool:
+    """Null means the default. So does an empty answer of a survey, unless the setting is text."""
+    return value is None or (value == "" and (spec.get("type", "str") not in ("str", "path") or "choices" in spec or bool(spec.get("required"))))
+
+
+def _unknown(place: str, name: str, options: t.Mapping[str, t.Any]) -> Problem:
+    if "." in place and re.search(r"passw|secret|token|(access|secret)_?key", name.lower()):
+        return Problem(place, "is a secret and does not belong here", "move it to codecov_secrets, which belongs in a vault")
+    return Problem(place, "is no setting of this collection", _did_you_mean(name, options))
 
 
 def _first_sentence(description: t.Union[str, t.List[str]]) -> str:
