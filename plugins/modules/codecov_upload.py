@@ -17,7 +17,7 @@ description:
     object storage by that URL), C(queued) (the commit is visible), C(processed) (a worker has merged the report), C(result) (the coverage is the
     expected one)."
   - Each step is timed. When one fails, the module fails and names the step, the likely cause and what to do.
-  - Talks plain HTTP to the public URL and needs nothing else, so it can run from wherever clients are. The requests have the shape of those of
+  - With O(token), it talks HTTP to the public URL and needs nothing else, so it can run from wherever clients are. The requests have the shape of those of
     C(codecov-cli), so either can be
     used in place of the other.
 options:
@@ -45,8 +45,9 @@ options:
   token:
     description:
       - Upload token. Use a private repository; the API takes any token for a public one, which then proves nothing.
+      - Without a token, the module makes the private repository O(slug) itself, unless it is there, in a container of the application on this host, and
+        uses its token. Nobody else gets to see it.
     type: str
-    required: true
   commit:
     description: Commit to upload for. By default a random one, so that each run proves itself.
     type: str
@@ -78,6 +79,21 @@ options:
     description: Seconds in which the upload must be processed, all steps together.
     type: int
     default: 120
+  deployment:
+    description: Value of the label C(covstack.deployment) of the containers that belong to the deployment. Only used without O(token).
+    type: str
+    default: codecov
+  slot:
+    description: The slot whose container makes the repository. By default any healthy web container of the deployment. Only used without O(token).
+    type: str
+    choices: [blue, green]
+  python:
+    description: Python in the application's containers. Only used without O(token).
+    type: str
+    default: python
+  docker_cli:
+    description: The Docker client on the host. By default the one in the search path. Only used without O(token).
+    type: path
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -91,13 +107,20 @@ attributes:
     platforms: posix
 notes:
   - Not idempotent. Each run adds a commit with an upload, which is what it is for.
-  - The totals of a private repository cannot be read with an upload token. Then the state V(complete) is the proof, and RV(coverage) is V(null).
+  - The totals of a private repository cannot be read with an upload token. Without O(token) the coverage is read from the branch's badge; with it, the
+    state V(complete) is the proof, and RV(coverage) is V(null).
 seealso:
   - module: covstack.selfhosted.codecov_health
 """
 
 EXAMPLES = r"""
-- name: Prove that an upload is processed
+- name: Prove that an upload is processed, on the host of the deployment
+  covstack.selfhosted.codecov_upload:
+    url: https://codecov.example.com
+    connect_to: 127.0.0.1:443
+    slug: covstack/probe
+
+- name: Prove it from where clients are
   covstack.selfhosted.codecov_upload:
     url: https://codecov.example.com
     slug: acme/probe
@@ -167,7 +190,7 @@ def argument_spec() -> dict[str, object]:
         "ca_path": {"type": "path"},
         "service": {"type": "str", "default": "github", "choices": SERVICES},
         "slug": {"type": "str", "required": True},
-        "token": {"type": "str", "required": True, "no_log": True},
+        "token": {"type": "str", "no_log": True},
         "commit": {"type": "str"},
         "branch": {"type": "str", "default": "main"},
         "report": {"type": "str"},
@@ -176,6 +199,10 @@ def argument_spec() -> dict[str, object]:
         "expected_coverage": {"type": "float"},
         "flow": {"type": "str", "choices": ["combined", "steps"], "default": "combined"},
         "timeout": {"type": "int", "default": 120},
+        "deployment": {"type": "str", "default": "codecov"},
+        "slot": {"type": "str", "choices": ["blue", "green"]},
+        "python": {"type": "str", "default": "python"},
+        "docker_cli": {"type": "path"},
     }
 
 
