@@ -233,6 +233,8 @@ _SETUP = [
     _key("setup.legacy_report_style", "flag", UNSET, "", inert=_SCHEMA_ONLY),
 ]
 
+_TASK_LIMITS = {"daily": (600, 680), "timeseries": (400, 480)}
+
 _TASKS = [
     _key("setup.tasks.celery.default_queue", "text", "celery", "queue of every task without one of its own"),
     _key("setup.tasks.celery.acks_late", "flag", False, "a task is acknowledged after it ran, so that a killed worker's tasks run again"),
@@ -275,9 +277,9 @@ _TASKS = [
     key for group in TASK_GROUPS for key in (
         _key(f"setup.tasks.{group}.queue", "text", "celery", "queue of this group of tasks",
              trap="a worker must listen to it (CODECOV_WORKER_QUEUES)"),
-        _key(f"setup.tasks.{group}.timeout", "whole", UNSET, "seconds", minimum=1),
-        _key(f"setup.tasks.{group}.soft_timelimit", "whole", UNSET, "seconds until such a task is asked to stop", minimum=1),
-        _key(f"setup.tasks.{group}.hard_timelimit", "whole", UNSET, "seconds until such a task is killed", minimum=1),
+        _key(f"setup.tasks.{group}.timeout", "whole", 120 if group == "notify" else UNSET, "seconds", minimum=1),
+        _key(f"setup.tasks.{group}.soft_timelimit", "whole", _TASK_LIMITS.get(group, (UNSET,))[0], "seconds until such a task is asked to stop", minimum=1),
+        _key(f"setup.tasks.{group}.hard_timelimit", "whole", _TASK_LIMITS.get(group, (UNSET,))[-1], "seconds until such a task is killed", minimum=1),
         _key(f"setup.tasks.{group}.interval_seconds", "whole", UNSET, "seconds between two runs", minimum=1),
         _key(f"setup.tasks.{group}.enterprise.soft_timelimit", "whole", UNSET, "the same for paying owners", minimum=1),
         _key(f"setup.tasks.{group}.enterprise.hard_timelimit", "whole", UNSET, "the same for paying owners", minimum=1),
@@ -287,25 +289,25 @@ _TASKS = [
 _PARTS_UNUSED = "it is read only if services.{0}_url is empty"
 
 
-def _database(name: str, title: str, password_default: str = "postgres") -> list[Key]:
+def _database(name: str, title: str, host: str = "postgres", database: str = "postgres") -> list[Key]:
     unused = _PARTS_UNUSED.format(name)
     return [
         _key(f"services.{name}_url", "url", UNSET, f"{title}: postgresql://user:password@host:5432/name",
              trap="the api neither decodes %XX in the password nor reads ?options: the password must be of letters, digits and -._~"),
-        _key(f"services.{name}.host", "text", UNSET, title, inert=unused),
+        _key(f"services.{name}.host", "text", host, title, inert=unused),
         _key(f"services.{name}.port", "whole", 5432, title, inert=unused, digits_cope=True),
-        _key(f"services.{name}.name", "text", UNSET, title, inert=unused),
+        _key(f"services.{name}.name", "text", database, title, inert=unused),
         _key(f"services.{name}.username", "text", "postgres", title, inert=unused),
-        _key(f"services.{name}.password", "text", password_default, title, inert=unused, secret=True),
+        _key(f"services.{name}.password", "text", "postgres", title, inert=unused, secret=True),
     ]
 
 
 _SERVICES = (
     _database("database", "main database")
     + _database("database_read", "read replica of the main database")
-    + _database("timeseries_database", "Timescale database")
-    + _database("timeseries_database_read", "read replica of the Timescale database")
-    + _database("ta_timeseries_database", "database of test analytics")
+    + _database("timeseries_database", "Timescale database", "timescale")
+    + _database("timeseries_database_read", "read replica of the Timescale database", "timescale")
+    + _database("ta_timeseries_database", "database of test analytics", "timescale", "test_analytics")
 ) + [
     _key("services.database.conn_max_age", "whole", 0, "seconds that a connection is kept", minimum=0),
     _key("services.database.conn_health_checks", "flag", True, "a kept connection is checked before use"),
@@ -342,7 +344,7 @@ _SERVICES = (
     _key("services.smtp.from_address", "text", "Codecov <noreply@codecov.io>", "sender of mails"),
 ] + [
     _key(f"services.notifications.{kind}", "any", True, "true, false, or a list of owners")
-    for kind in ("slack", "gitter", "email", "webhook", "irc", "hipchat", "slack_app", "codecov_slack_app")
+    for kind in ("slack", "gitter", "email", "webhook", "irc", "hipchat", "codecov_slack_app", "*")
 ] + [
     _key("services.ci_providers", "any", UNSET, "names of further CI providers"),
     _key("services.gravatar", "flag", UNSET, "avatars of gravatar.com"),
@@ -423,8 +425,8 @@ def _provider(name: str) -> list[Key]:
         _key(f"{name}.client_id", "text", UNSET, f"OAuth application of {title}"),
         _key(f"{name}.client_secret", "text", UNSET, f"OAuth application of {title}", secret=True),
         _key(f"{name}.redirect_uri", "url", UNSET, "where the provider sends users back to; must equal the registered callback URL"),
-        _key(f"{name}.url", "url", UNSET, f"address of {title}"),
-        _key(f"{name}.api_url", "url", UNSET, f"address of the API of {title}"),
+        _key(f"{name}.url", "url", "https://github.com" if name == "github" else UNSET, f"address of {title}"),
+        _key(f"{name}.api_url", "url", "https://api.github.com" if name == "github" else UNSET, f"address of the API of {title}"),
         _key(f"{name}.api_host_override", "text", UNSET, "Host header of calls"),
         _key(f"{name}.host_override", "text", UNSET, "Host header of calls"),
         _key(f"{name}.verify_ssl", "flag", True, "check the provider's certificate"),

@@ -17,7 +17,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import (
     at,
@@ -638,7 +638,7 @@ def _service_url(check: Check, path: KeyPath, value: str, schemes: tuple[str, ..
                     "give the one address that leads to the primary (a proxy, a cloud endpoint)")
         return None
     if not host or port == 0:
-        check.error(path, "names no host", form, "add the host")
+        check.error(path, "names no host (a character such as / ? # in the password?)", form, "add the host, or choose another password")
         return None
     if host in _THIS_MACHINE or host.startswith("127."):
         check.error(path, f"points to {host}, which is the container itself", "a name or address that containers reach",
@@ -667,13 +667,20 @@ def _redis_url(check: Check, path: KeyPath, value: str, form: str) -> None:
     parts = _service_url(check, path, value, ("redis", "rediss"), form)
     if parts is None:
         return
-    if parts.password and not re.fullmatch(r"([A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*", parts.password):
-        check.error(path, "has characters in its password that break the address", "letters, digits and - . _ ~",
-                    "choose another password, and give it through codecov_secrets")
     if parts.path not in ("", "/") and not re.fullmatch(r"/\d+", parts.path):
         check.error(path, f"has the path {show(parts.path)}", "nothing or the number of a database: /0", "remove the path")
-    if parts.scheme == "rediss" and "ssl_cert_reqs=" not in parts.query:
+    if parts.scheme == "rediss":
+        _redis_tls(check, path, parse_qs(parts.query).get("ssl_cert_reqs", [""])[-1], form)
+
+
+def _redis_tls(check: Check, path: KeyPath, rule: str, form: str) -> None:
+    if not rule:
         check.error(path, "uses TLS without ssl_cert_reqs: the worker refuses it", form, "append ?ssl_cert_reqs=required")
+    elif rule not in ("required", "optional", "none"):
+        # Celery also knows CERT_REQUIRED, but the cache of the api does not.
+        check.error(path, f"has ssl_cert_reqs={rule}, which the api refuses", form, "write ssl_cert_reqs=required")
+    elif rule == "none":
+        check.warning(path, "has ssl_cert_reqs=none: the certificate of Redis is not checked", "", "write ssl_cert_reqs=required")
 
 
 def _storage(check: Check) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
@@ -287,11 +288,18 @@ def _kind_of_pattern(value: str) -> str:
         return "glob"
     if "*" in value and "]*" not in value and ".*" not in value:
         return "glob"
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError):
-        return "glob"
-    return "regex"
+    return "regex" if _compiles(value) else "glob"
+
+
+def _compiles(pattern: str) -> bool:
+    with warnings.catch_warnings():
+        # Python warns of sets that a later version may read otherwise.
+        warnings.simplefilter("ignore")
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError):
+            return False
+    return True
 
 
 def _glob_to_regex(pattern: str) -> str:
@@ -330,11 +338,9 @@ def _path_of(value: Any) -> str:
 
 def _compiled(pattern: str, written: str) -> str:
     """The application would only stumble over a broken pattern when it processes a report."""
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
+    if not _compiles(pattern):
         raise Wrong(f"is {show(written)}, which becomes no valid pattern", "a path, a glob (src/**/*.py) or a regular expression",
-                    "escape brackets, plus signs and the like with a backslash") from None
+                    "escape brackets, plus signs and the like with a backslash")
     return pattern
 
 
@@ -357,10 +363,8 @@ def _branch_pattern_of(value: Any) -> str:
     pattern = re.sub(r"(?<!\.)\*", ".*", value.strip())
     pattern = pattern if pattern.startswith((".*", "^")) else f"^{pattern}"
     pattern = pattern if pattern.endswith((".*", "$")) else f"{pattern}$"
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        raise Wrong(f"is {show(value)}, which is no valid pattern", "a branch, with * for anything", "write the name of the branch") from None
+    if not _compiles(pattern):
+        raise Wrong(f"is {show(value)}, which is no valid pattern", "a branch, with * for anything", "write the name of the branch")
     return pattern
 
 
@@ -400,7 +404,8 @@ _percent_or_auto = _simple(lambda value: _percent_of(value, auto=True), nullable
 _paths = _list(_simple(_path_of), nullable=True, what="a list of paths")
 _branches = _list(_simple(_branch_pattern_of, nullable=True), nullable=True, what="a list of branches")
 _fixes = _list(_simple(_path_fix_of), what="a list of BEFORE::AFTER")
-_layout = _simple(_layout_of, nullable=True)
+# Null is in upstream's schema, but its own check fails with an error on it.
+_layout = _simple(_layout_of)
 _flag_names = _list(_text(rf"^{_FLAG_NAME}$", what="the name of a flag"), nullable=True, what="a list of flags")
 _texts = _list(_text(), what="a list of texts")
 _base = _text(allowed=("parent", "pr", "auto"))

@@ -427,9 +427,8 @@ def read(path: str) -> bytes | None:
         raise Failure([Problem(ERROR, path, "cannot be read", "a file that the user of this task may read", "run the task as root (become: true)")]) from None
 
 
-def dump(content: Any, header: str) -> bytes:
-    text = yaml.safe_dump(content, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True)
-    return (header + text).encode("utf-8")
+def to_yaml(content: Any) -> str:
+    return str(yaml.safe_dump(content, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True))
 
 
 class ConfigManager:
@@ -450,8 +449,8 @@ class ConfigManager:
         merged, resolution = self._resolve(merged, stored, existing)
         config = substitute(merged.config, resolution.values)
         license_ = self._validate(merged, resolution, config, existing)
-        content = dump(config, HEADER)
-        store = dump(resolution.store, SECRETS_HEADER)
+        content = (HEADER + to_yaml(config)).encode("utf-8")
+        store = (SECRETS_HEADER + to_yaml(resolution.store)).encode("utf-8")
         redactor = Redactor({**stored, **resolution.values})
         diff = self._diff(redactor, merged, config, existing, stored, resolution)
         stored_bytes = read(self.secrets_path)
@@ -579,13 +578,15 @@ class ConfigManager:
     def _diff(self, redactor: Redactor, merged: MergedConfig, config: dict[Any, Any], existing: dict[Any, Any] | None,
               stored: dict[str, str], resolution: Resolution) -> list[dict[str, str]]:
         after = redactor.config(merged.config)
-        before = redactor.before(existing, config, merged.config) if existing is not None else None
+        before = "" if existing is None else to_yaml(redactor.before(existing, config, merged.config))
         return [
-            {"before_header": self.secrets_path, "after_header": self.secrets_path,
-                 "before": _lines_of(stored, set()), "after": _lines_of(resolution.store, set(resolution.replaced))},
-            {"before_header": self.path, "after_header": self.path,
-                 "before": "" if before is None else yaml.safe_dump(before, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True),
-                 "after": yaml.safe_dump(after, default_flow_style=False, allow_unicode=True, width=2**16, sort_keys=True)},
+            {
+                "before_header": self.secrets_path,
+                "after_header": self.secrets_path,
+                "before": _lines_of(stored, set()),
+                "after": _lines_of(resolution.store, set(resolution.replaced)),
+            },
+            {"before_header": self.path, "after_header": self.path, "before": before, "after": to_yaml(after)},
         ]
 
     def _write(self, path: str, content: bytes | None, secret: bool = False) -> bool:

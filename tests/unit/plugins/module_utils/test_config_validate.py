@@ -51,7 +51,7 @@ def test_any_yaml_is_judged_without_a_crash(content: Any, line: str) -> None:
     check_lines(validate_install(content, line=line))
 
 
-@settings(unhurried, max_examples=1500)
+@settings(unhurried, max_examples=600)
 @given(known_paths, any_yaml, known_paths, any_yaml, st.sampled_from(LINES))
 def test_any_value_of_any_known_key_is_judged_without_a_crash(path: Any, value: Any, other: Any, other_value: Any, line: str) -> None:
     config = update(update(good_config(), nested(path, value)), nested(other, other_value))
@@ -89,7 +89,8 @@ def test_no_problem_shows_the_value_of_a_secret(path: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["database_url", "redis_url", "timeseries_database_url", "celery_broker"])
-@pytest.mark.parametrize("url", ["postgresql://u:Zy9@planted/@h:x/d", "redis://:Zy9planted@localhost/abc", "Zy9planted", "mysql://u:Zy9planted@h", "redis://u:Zy9?pla#@h:1"])
+@pytest.mark.parametrize("url", ["postgresql://u:Zy9@planted/@h:x/d", "redis://:Zy9planted@localhost/abc", "Zy9planted", "mysql://u:Zy9planted@h",
+                                 "redis://u:Zy9?pla#@h:1"])
 def test_no_problem_shows_the_password_of_a_url(key: str, url: str) -> None:
     problems = validate_install(update(good_config(), {"services": {key: url}}), line="codecov")
     assert errors_of(problems)
@@ -127,6 +128,7 @@ WARNINGS = [
     ({"setup": {"tasks": {"celery": {"reject_on_worker_lost": True}}}}, (), "setup.tasks.celery.reject_on_worker_lost", "acks_late"),
     ({"site": {"coverage": {"precision": 3}}}, (), "site.coverage", "2024-04-30"),
     ({"services": {"database_url": "postgresql://codecov@db.example.com:5432/codecov"}}, (), "services.database_url", "no password"),
+    ({"services": {"redis_url": "rediss://a.example.com?ssl_cert_reqs=none"}}, (), "services.redis_url", "not checked"),
     ({"frobnication": {"level": 3}}, (), "frobnication", "unknown"),
 ]
 
@@ -151,6 +153,7 @@ GOOD = [
     {"setup": {"timeseries": {"enabled": True}}, "services": {"timeseries_database_url": "postgres://u:pw123456@ts.example.com/codecov"}},
     {"setup": {"tasks": {"celery": {"acks_late": True, "reject_on_worker_lost": True}, "upload": {"acks_late": True}}, "health_check": {"enabled": True}}},
     {"services": {"redis_url": "rediss://:a%2Fb@cache.example.com:6380/0?ssl_cert_reqs=required"}},
+    {"services": {"redis_url": "redis://:a$b+c@cache.example.com"}},
     {"services": {"minio": {"iam_auth": True, "access_key_id": None, "secret_access_key": None}}},
     {"services": {"smtp": {"host": "mail.example.com", "port": 587, "username": "u", "password": "${secret:smtp_password}"}}},
     {"services": {"notifications": {"slack": ["acme"], "irc": False}, "avatars.io": True}},

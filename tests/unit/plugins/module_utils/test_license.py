@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import shutil
 import subprocess
+from collections.abc import Callable
 
 import pytest
 from ansible_collections.covstack.selfhosted.plugins.module_utils._license import (
@@ -43,25 +44,30 @@ def test_every_length_is_read(decrypt) -> None:  # type: ignore[no-untyped-def]
         assert decode_license(make_license(company="x" * length), decrypt).company == ("x" * length or None)
 
 
-@pytest.mark.parametrize(("raw", "says"), [
-    ("", "is empty"),
-    ("   ", "is empty"),
-    ("nonsense", "wrong length"),
-    ("A", "is not base64"),
-    (make_license()[:-6], "base64"),
-    (make_license()[:40], "wrong length"),
-    (base64.b64encode(b"x" * 64).decode(), "cannot be decoded"),
-    (encrypt(b"[]"), "does not hold a licence"),
-    (encrypt(b"no json"), "cannot be decoded"),
-    (encrypt(b'{"company": "a"}'), "no valid date"),
-    (encrypt(b'{"expires": "2030-12-25"}'), "no valid date"),
-    (encrypt(b'{"expires": 5}'), "no valid date"),
-    (encrypt(b'{"expires": "2030-12-25 00:00:00", "users": "many"}'), "number of users"),
-])
+# Made when they are used: what pytest shows of a case must be the same in every process.
+UNREADABLE: dict[str, tuple[Callable[[], str], str]] = {
+    "empty": (lambda: "", "is empty"),
+    "spaces": (lambda: "   ", "is empty"),
+    "no licence": (lambda: "nonsense", "wrong length"),
+    "one letter": (lambda: "A", "is not base64"),
+    "cut off anywhere": (lambda: make_license()[:-6], "base64"),
+    "cut off early": (lambda: make_license()[:40], "wrong length"),
+    "another key": (lambda: base64.b64encode(b"x" * 64).decode(), "cannot be decoded"),
+    "a list": (lambda: encrypt(b"[]"), "does not hold a licence"),
+    "no json": (lambda: encrypt(b"no json"), "cannot be decoded"),
+    "no date": (lambda: encrypt(b'{"company": "a"}'), "no valid date"),
+    "a day without time": (lambda: encrypt(b'{"expires": "2030-12-25"}'), "no valid date"),
+    "a number for a date": (lambda: encrypt(b'{"expires": 5}'), "no valid date"),
+    "a word for a number": (lambda: encrypt(b'{"expires": "2030-12-25 00:00:00", "users": "many"}'), "number of users"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
 @both
-def test_what_cannot_be_read_says_why(raw: str, says: str, decrypt) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_read_says_why(case: str, decrypt) -> None:  # type: ignore[no-untyped-def]
+    make, says = UNREADABLE[case]
     with pytest.raises(LicenseError, match=says):
-        decode_license(raw, decrypt)
+        decode_license(make(), decrypt)
 
 
 def problems_of(required: bool = False, days: int = 365, **content: str) -> list[str]:

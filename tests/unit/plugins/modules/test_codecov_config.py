@@ -379,11 +379,15 @@ def test_the_licence_is_read(host: Host, monkeypatch: pytest.MonkeyPatch, crypto
 
 
 @pytest.mark.parametrize("cryptography", [True, False])
-@pytest.mark.parametrize(("raw", "says"), [(make_license()[:-8], "the licence has a wrong length"), ("not a licence", "the licence"),
-                                          (encrypt(b"x"), "cannot be decoded"), (make_license(days=-1), "expired")])
-def test_a_bad_licence_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch, raw: str, says: str, cryptography: bool) -> None:
+@pytest.mark.parametrize(("make", "says"), [
+    (lambda: make_license()[:-8], "the licence has a wrong length"),
+    (lambda: "not a licence", "the licence"),
+    (lambda: encrypt(b"x"), "cannot be decoded"),
+    (lambda: make_license(days=-1), "expired"),
+], ids=["cut off", "no licence", "no content", "expired"])
+def test_a_bad_licence_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch, make: Callable[[], str], says: str, cryptography: bool) -> None:
     monkeypatch.setattr(_license, "HAS_CRYPTOGRAPHY", cryptography)
-    result = licensed(host, raw, license_required=True)
+    result = licensed(host, make(), license_required=True)
     assert result["failed"] and says in result["msg"] and not host.root.exists()
 
 
