@@ -599,6 +599,16 @@ def _names_of_databases(deployment: Deployment) -> Problems:
                 )
 
 
+def _verified_database(deployment: Deployment) -> Problems:
+    sslmode = deployment.settings["codecov_postgres"]["sslmode"]
+    if deployment.mode("postgres") == "external" and sslmode.startswith("verify-") and not deployment.own_ca():
+        yield Problem(
+            "codecov_postgres.sslmode",
+            f"is {sslmode}, but libpq takes authorities from a file, and there is none",
+            "add the authority of the database to codecov_tls.extra_ca_files, or choose require",
+        )
+
+
 def _redis_cluster(deployment: Deployment) -> Problems:
     redis = deployment.settings["codecov_redis"]
     way_out = "use one Redis server (cluster mode disabled; a primary with replicas is fine) and give its primary endpoint"
@@ -900,7 +910,7 @@ RULES: t.Tuple[Rule, ...] = (
     _certificate, _acme, _extra_ca_files,
     _tags, _matching_versions, _version_range, _platform_versions, _replicas, _resources,
     _registry, _repositories, _digests, _archives,
-    _not_offered, _hosts_of_services, _ports_of_services, _host_without_external, _names_of_databases, _redis_cluster, _redis_login,
+    _not_offered, _hosts_of_services, _ports_of_services, _host_without_external, _names_of_databases, _verified_database, _redis_cluster, _redis_login,
     _storage_provider, _storage_host, _storage_region, _bucket, _storage_login, _storage_plain,
     _missing_secrets, _given_secrets, _url_passwords, _storage_keys, _secret_references,
     _providers, _allow_change, _directory, _least, _response_times, _worker_grace, _release, _trial,
