@@ -286,6 +286,7 @@ class TlsFiles:
             "days_left": proof.days_left(self.now) if proof else None,
             "names": list(proof.names) if proof else [],
             "trusted": trusted,
+            "certificate_digest": sha256(pair.certificate.encode()) if pair is not None and pair.certificate else None,
             "ca_bundle": os.path.join(self.directory, BUNDLE) if bundle is not None else None,
         }
 

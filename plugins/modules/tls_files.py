@@ -148,6 +148,13 @@ trusted:
   returned: success
   type: bool
   sample: true
+certificate_digest:
+  description:
+    - SHA-256 of C(certificate.pem). Put it into a file that the proxy watches, and the proxy reads the certificate again when it changes.
+    - V(null) when there is none, or not yet in check mode.
+  returned: success
+  type: str
+  sample: 2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 ca_bundle:
   description: Path of the CA bundle for containers. V(null) when they need none of their own.
   returned: success

@@ -16,14 +16,22 @@ def test_the_engine_runs_now_and_at_every_boot(host: Host) -> None:
     assert service.is_running and service.is_enabled
 
 
-def test_engine_and_compose_are_from_the_distribution(host: Host) -> None:
-    assert host.package("docker.io").is_installed and not host.package("docker-ce").is_installed
+def test_engine_and_compose_are_from_their_source(host: Host) -> None:
+    from_mirror = host.check_output("hostname") == "docker-engine-mirror"
+    assert host.package("docker.io").is_installed is not from_mirror and host.package("docker-ce").is_installed is from_mirror
+    if from_mirror:
+        assert host.package("docker-ce").version == "5:26.1.5-1~debian.13~trixie"
     assert int(host.check_output("docker version --format '{{.Server.Version}}'").split(".")[0]) >= 25
     assert host.check_output("docker compose version --short").startswith("2.")
 
 
 def test_the_modules_of_the_collection_can_read_yaml(host: Host) -> None:
     assert host.run("/usr/bin/python3 -c 'import yaml'").rc == 0
+
+
+def test_what_made_the_repository_known_is_retracted(host: Host) -> None:
+    assert not host.file("/etc/apt/sources.list.d/covstack-docker.sources").exists
+    assert not host.file("/etc/apt/keyrings/covstack-docker.asc").exists
 
 
 def test_daemon_json_has_the_operators_options_and_ours(host: Host) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ipaddress
 import json
 import os
@@ -80,6 +81,8 @@ def test_self_signed_six_steps(run: Run, tls: Path) -> None:
     assert done["changed_files"] == checked["changed_files"] == ["authority/key.pem", "ca.pem", "ca/ca-bundle.pem", "certificate.pem", "key.pem"]
     assert done["names"] == [HOST] and 363 <= done["days_left"] <= 365 and done["trusted"] is True
     assert done["ca_bundle"] == str(tls / "ca/ca-bundle.pem")
+    assert checked["certificate_digest"] is None
+    assert done["certificate_digest"] == hashlib.sha256((tls / "certificate.pem").read_bytes()).hexdigest()
     for name in ("key.pem", "authority/key.pem"):
         assert stat.S_IMODE((tls / name).stat().st_mode) == 0o600
     assert stat.S_IMODE((tls / "authority").stat().st_mode) == 0o700
