@@ -125,13 +125,15 @@ def _edge_ports(deployment: Deployment) -> t.List[str]:
     edge = deployment.settings["codecov_edge"]
     # Inside and outside share the port number: a presigned URL must work in both places.
     ports = [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
-    published = [f"{edge['bind_address']}:{port}:{port}" for port in ports]
+    address = f"[{edge['bind_address']}]" if ":" in edge["bind_address"] else edge["bind_address"]
+    published = [f"{address}:{port}:{port}" for port in ports]
     return published + ([f"{edge['metrics_address']}:8083"] if edge["metrics_address"] else [])
 
 
 def _platform_networks(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
     networks: t.Dict[str, t.Any] = {name: {} for name in service.networks}
-    if service.name == "edge" and not _is_address(deployment.hostname):
+    # Where a load balancer serves the public name, the containers too must go there.
+    if service.name == "edge" and deployment.edge_serves_url and not _is_address(deployment.hostname):
         networks["app"] = {"aliases": [deployment.hostname]}
     return networks
 
@@ -197,9 +199,10 @@ def _application_environment(deployment: Deployment, service: Service) -> t.Dict
     if not service.config:
         return environment
     statsd = deployment.settings["codecov_statsd"]
-    if deployment.mode("statsd") != "disabled":
-        environment["STATSD_HOST"] = "statsd" if deployment.mode("statsd") == "embedded" else statsd["host"]
-        environment["STATSD_PORT"] = str(statsd["port"])
+    if deployment.mode("statsd") == "embedded":
+        environment.update({"STATSD_HOST": "statsd", "STATSD_PORT": str(deployment.platform["statsd"].port)})
+    elif deployment.mode("statsd") == "external":
+        environment.update({"STATSD_HOST": statsd["host"], "STATSD_PORT": str(statsd["port"])})
     if deployment.own_ca():
         environment.update({"SSL_CERT_FILE": CA_BUNDLE, "REQUESTS_CA_BUNDLE": CA_BUNDLE})
     if deployment.mode("postgres") == "external":  # Django drops the query string of database_url, so libpq's own variables carry it

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Line, Service, load_line, load_platform
 
@@ -33,8 +33,18 @@ class Deployment:
         return self.settings["codecov_url"]
 
     @property
+    def _url_parts(self) -> SplitResult:
+        """Parts of the public URL; empty where it is none, which the rules report."""
+        try:
+            parts = urlsplit(self.url)
+            _port = parts.port
+        except ValueError:
+            return urlsplit("")
+        return parts
+
+    @property
     def hostname(self) -> str:
-        return urlsplit(self.url).hostname or ""
+        return self._url_parts.hostname or ""
 
     @property
     def https(self) -> bool:
@@ -42,12 +52,17 @@ class Deployment:
 
     @property
     def port(self) -> int:
-        return urlsplit(self.url).port or (443 if self.https else 80)
+        return self._url_parts.port or (443 if self.https else 80)
 
     @property
     def edge_tls(self) -> bool:
         """Whether the edge itself terminates TLS (an outer proxy may do it instead)."""
         return self.settings["codecov_tls"]["mode"] != "disabled"
+
+    @property
+    def edge_serves_url(self) -> bool:
+        """Whether who takes the edge for the public host finds it there: same scheme, same port. Behind a load balancer both may differ."""
+        return self.https == self.edge_tls and self.port == self.settings["codecov_edge"]["https_port" if self.https else "http_port"]
 
     def mode(self, service: str) -> str:
         """How a platform service is provided: embedded, external or disabled. What is no choice is embedded."""
@@ -91,7 +106,14 @@ class Deployment:
         given = self.settings["codecov_storage"]
         if self.mode("storage") == "embedded":
             region = self.platform["storage"].region or ""
-            return {"host": self.hostname, "port": self.port, "tls": self.https, "bucket": given["bucket"], "region": given["region"] or region, "iam_auth": False}
+            return {
+                "host": self.hostname,
+                "port": self.port,
+                "tls": self.https,
+                "bucket": given["bucket"],
+                "region": given["region"] or region,
+                "iam_auth": False,
+            }
         host = given["host"] or PUBLIC_STORAGE_HOSTS.get(given["provider"], "").format(region=given["region"])
         port = given["port"] or (443 if given["tls"] else 80)
         return {**{key: given[key] for key in ("tls", "bucket", "region", "iam_auth")}, "host": host, "port": port}
@@ -125,7 +147,7 @@ class Deployment:
         return {
             "url": self.url,
             "url_scheme": "https" if self.https else "http",
-            "url_host": urlsplit(self.url).netloc,
+            "url_host": self._url_parts.netloc,
             "url_hostname": self.hostname,
             "https": self.https,
             "database_url": self.postgres_url(),

@@ -22,7 +22,9 @@ def _public_entry_points(deployment: Deployment) -> t.Dict[str, t.Any]:
     public = {"public": {"address": f":{edge['http_port']}", **common}}
     if not deployment.edge_tls:
         return public
-    public["public"]["http"] = {"redirections": {"entryPoint": {"to": "secure", "scheme": "https", "permanent": True}}}
+    # Behind a load balancer the public port is not the edge's own.
+    to = "secure" if deployment.port == edge["https_port"] else f":{deployment.port}"
+    public["public"]["http"] = {"redirections": {"entryPoint": {"to": to, "scheme": "https", "permanent": True}}}
     acme = deployment.settings["codecov_tls"]["mode"] == "acme"
     tls = {"certResolver": "acme", "domains": [{"main": deployment.hostname}]} if acme else {}
     return {**public, "secure": {"address": f":{edge['https_port']}", "http": {"tls": tls}, **common}}
@@ -55,7 +57,9 @@ def static_configuration(deployment: Deployment) -> t.Dict[str, t.Any]:
     if deployment.settings["codecov_tls"]["mode"] == "acme":
         tls = deployment.settings["codecov_tls"]
         configuration["certificatesResolvers"] = {
-            "acme": {"acme": {"email": tls["acme_email"], "storage": "/acme/acme.json", "caServer": tls["acme_server"], "httpChallenge": {"entryPoint": "public"}}}
+            "acme": {
+                "acme": {"email": tls["acme_email"], "storage": "/acme/acme.json", "caServer": tls["acme_server"], "httpChallenge": {"entryPoint": "public"}}
+            }
         }
     if deployment.settings["codecov_edge"]["access_log"]:
         # Upload tokens travel in query strings, and RequestPath carries the query.
@@ -78,7 +82,11 @@ def routes(deployment: Deployment) -> t.Dict[str, t.Any]:
         routers["storage"] = {"entryPoints": _entry_points(deployment), "rule": rule, "priority": 100, "service": "storage"}
         services["storage"] = {"loadBalancer": {"servers": [{"url": f"http://storage:{deployment.platform['storage'].port}"}]}}
     dynamic: t.Dict[str, t.Any] = {
-        "http": {"routers": routers, "middlewares": {"retry": {"retry": {"attempts": 4, "initialInterval": "50ms"}}}, **({"services": services} if services else {})}
+        "http": {
+            "routers": routers,
+            "middlewares": {"retry": {"retry": {"attempts": 4, "initialInterval": "50ms"}}},
+            **({"services": services} if services else {}),
+        }
     }
     if deployment.settings["codecov_tls"]["mode"] in ("certificate", "self_signed"):
         pair = {"certFile": "/tls/certificate.pem", "keyFile": "/tls/key.pem"}
