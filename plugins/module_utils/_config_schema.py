@@ -66,17 +66,22 @@ APPLICATION_DEFAULTS: dict[str, Any] = {
 # Top-level keys of `site` that the built-in settings of every owner created since 2024-04-30 replace as a whole.
 SITE_KEYS_REPLACED_FOR_NEW_OWNERS = ("codecov", "coverage", "comment", "slack_app")
 
-# What must stay as it is once data were written with it; effective value if the key is missing.
+UNSET: Any = object()
+
+# What must stay as it is once data were written with it, and the value in effect if the key is missing (UNSET: then
+# it may be set: next to nobody uses the feature with its public default).
 PROTECTED_KEYS: dict[tuple[str, ...], Any] = {
     ("setup", "encryption_secret"): "",
+    ("setup", "encryption", "keys"): UNSET,
+    ("setup", "encryption", "yaml_secret"): UNSET,
     ("services", "minio", "hash_key"): "ab164bf3f7d947f2a0681b215404873e",
 }
 PROTECTION_REASON = {
     ("setup", "encryption_secret"): "stored OAuth tokens could no longer be decrypted",
+    ("setup", "encryption", "keys"): "what was encrypted with one of these keys could no longer be decrypted",
+    ("setup", "encryption", "yaml_secret"): "'secret:' values of repositories could no longer be decrypted",
     ("services", "minio", "hash_key"): "it is part of every object's path, so stored reports would no longer be found",
 }
-
-UNSET: Any = object()
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ def _setting_problems(name: str, key: Any, value: Any) -> list[Problem]:
         near = difflib.get_close_matches(str(key).lower(), _SETTINGS, n=1, cutoff=0.6)
         hint = f"; did you mean {near[0]}?" if near else ""
         return [Problem(ERROR, path, f"is unknown{hint}", ", ".join(_SETTINGS),
-                        f"write {near[0]}" if near else f"for other keys of codecov.yml use codecov_config_overrides.{name}")]
+                        f"write {near[0]}" if near else f"for other keys of codecov.yml use codecov_config_group.{name}")]
     if key in _ONLY_FOR and name not in _ONLY_FOR[key]:
         return [Problem(ERROR, path, f"has no effect for {PROVIDER_TITLES[name]}", f"{key} for {', '.join(_ONLY_FOR[key])}", "remove it")]
     if key == "global_upload_token" and isinstance(value, str):

@@ -21,6 +21,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_schema import (
     PROTECTED_KEYS,
     PROTECTION_REASON,
+    UNSET,
     find_key,
     is_secret,
 )
@@ -297,10 +298,8 @@ def protected_names(template: Mapping[Any, Any]) -> dict[str, KeyPath]:
     """Secrets that stand at a protected key."""
     names: dict[str, KeyPath] = {}
     for path in PROTECTED_KEYS:
-        value = at(template, path)
-        if isinstance(value, str):
-            for name in REFERENCE.findall(value):
-                names[name] = path
+        for name in references(at(template, path)):
+            names[name] = path
     return names
 
 
@@ -316,7 +315,7 @@ def _protected_secret_problems(wanted: Wanted) -> list[Problem]:
             continue
         problems.append(Problem(
             ERROR, f"codecov_secrets.{name}", f"differs from the stored value, which must not change: {PROTECTION_REASON[path]}",
-            "the stored value", f"remove codecov_secrets.{name} to keep the stored value, or name '{name}' in allow_change if no data depend on it"))
+            "the stored value", f"remove codecov_secrets.{name} to keep the stored value, or, if no data depend on it, {_allow(path)}"))
     return problems
 
 
@@ -328,20 +327,29 @@ def protected_key_problems(existing: Mapping[Any, Any] | None, new: Mapping[Any,
     problems = []
     for path, default in PROTECTED_KEYS.items():
         before, after = at(existing, path, default), at(new, path, default)
-        names = REFERENCE.findall(str(at(template, path, "")))
-        if before == after or _is_allowed(path, names, allow_change):
+        names = list(references(at(template, path)))
+        if before is UNSET or before == after or _only_added(before, after) or _is_allowed(path, names, allow_change):
             continue
         key = format_path(path)
         if at(existing, path) is None:
-            how = f"set codecov_config_overrides.{key} to the application's default, which the deployment has used so far"
+            how = f"set codecov_config_group.{key} to the application's default, which the deployment has used so far"
         elif names:
             how = f"set codecov_secrets.{names[0]} to the value in the existing file"
         else:
             how = f"set {key} to the value in the existing file"
         problems.append(Problem(
             ERROR, key, f"would change, and it must not: {PROTECTION_REASON[path]}", "the value in the existing file",
-            f"{how}, or name '{key}' in allow_change if no data depend on it", place=place(path)))
+            f"{how}, or, if no data depend on it, {_allow(path)}", place=place(path)))
     return problems
+
+
+def _only_added(before: Any, after: Any) -> bool:
+    """Encryption keys may get company; those that are there must stay."""
+    return isinstance(before, list) and isinstance(after, list) and all(entry in after for entry in before)
+
+
+def _allow(path: KeyPath) -> str:
+    return f"name '{format_path(path)}' in allow_change (codecov_config_allow_change)"
 
 
 def adopt(template: Mapping[Any, Any], existing: Mapping[Any, Any]) -> dict[str, str]:

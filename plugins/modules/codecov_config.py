@@ -104,8 +104,9 @@ options:
     default: false
   allow_change:
     description:
-      - Keys (V(setup.encryption_secret), V(services.minio.hash_key)) or names of secrets that may change, although data
-        were written with the old value and cannot be read with another one.
+      - Keys (V(setup.encryption_secret), V(setup.encryption.keys), V(setup.encryption.yaml_secret),
+        V(services.minio.hash_key)) or names of secrets that may change, although data were written with the old value
+        and cannot be read with another one.
     type: list
     elements: str
     default: []
@@ -325,7 +326,7 @@ except ImportError:
 else:
     YAML_IMPORT_ERROR = None
 
-HEADER = "# Written by Ansible (covstack.selfhosted). Changes made here are lost; use codecov_config_overrides instead.\n"
+HEADER = "# Written by Ansible (covstack.selfhosted). Changes made here are lost; use codecov_config_group or codecov_config_host instead.\n"
 SECRETS_HEADER = "# Secrets of this deployment, written by Ansible (covstack.selfhosted). Keep a backup: data cannot be read without them.\n"
 SECRETS_MODE = "0600"
 PRIVATE_UMASK = 0o077

@@ -164,6 +164,26 @@ def test_the_applications_default_is_protected_too() -> None:
         ["setup.encryption_secret", "services.minio.hash_key"]
 
 
+def test_encryption_keys_may_get_company_but_not_go() -> None:
+    one, two = {"name": "a", "code": "a", "value": "1"}, {"name": "b", "code": "b", "value": "2"}
+
+    def keys(*entries: Any) -> Any:
+        return {"setup": {"encryption_secret": "", "encryption": {"keys": list(entries)}}}
+
+    assert protected({"setup": {}}, keys(one)) == []
+    assert protected(keys(one), keys(two, one)) == []
+    assert protected(keys(one), keys(two)) == ["setup.encryption.keys"]
+    assert protected(keys(one), keys({**one, "value": "3"})) == ["setup.encryption.keys"]
+    assert protected(keys(one), {"setup": {}}) == ["setup.encryption.keys"]
+    assert protected(keys(one), {"setup": {}}, ["setup.encryption.keys"]) == []
+
+
+def test_the_secret_of_repositories_is_protected_once_it_is_set() -> None:
+    old = {"setup": {"encryption": {"yaml_secret": "a"}}}
+    assert protected({"setup": {}}, old) == []
+    assert protected(old, {"setup": {"encryption": {"yaml_secret": "b"}}}) == ["setup.encryption.yaml_secret"]
+
+
 # The store
 
 @pytest.mark.parametrize("content", [[], "x", {"A": "x"}, {1: "x"}, {"a": 1}, {"a": None}, {"a": ""}])
