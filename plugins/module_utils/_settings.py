@@ -15,6 +15,8 @@ import os
 import re
 import typing as t
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import one_line
+
 try:
     import yaml
 except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on the controller
@@ -22,9 +24,7 @@ except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on th
 
 # libyaml's loader, ten times as fast, where PyYAML was built with it.
 LOADER: t.Any = getattr(yaml, "CSafeLoader", None) or getattr(yaml, "SafeLoader", None)
-SPEC_FILE = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles", "codecov", "meta", "argument_specs.yml"
-)
+SPEC_FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles", "codecov", "meta", "argument_specs.yml")
 # Facts of this collection that share the prefix of the settings.
 INTERNAL = frozenset({"codecov_plan"})
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
@@ -41,7 +41,7 @@ class Problem:
     level: str = "error"
 
     def __str__(self) -> str:
-        return f"{self.setting}: {self.message} -> {self.way_out}"
+        return one_line(f"{self.setting}: {self.message} -> {self.way_out}")
 
 
 def load_spec(path: str = SPEC_FILE) -> t.Dict[str, t.Any]:
@@ -129,7 +129,8 @@ def _check_value(place: str, spec: t.Mapping[str, t.Any], value: t.Any, problems
     if "options" in spec:
         return check(coerced, spec["options"], problems, f"{place}.")
     if kind == "list" and "elements" in spec:
-        return [_check_value(f"{place}[{index}]", {"type": spec["elements"]}, item, problems) for index, item in enumerate(coerced)]
+        items = [_check_value(f"{place}[{index}]", {"type": spec["elements"]}, item, problems) for index, item in enumerate(coerced)]
+        return [item for item in items if item is not None]
     return coerced
 
 
