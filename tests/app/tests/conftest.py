@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+# The tests' own modules, and the program for the tests that need no server.
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[1] / "libs")]
 
 from servers import Deployment, Postgres, Process, Redis, Storage, running  # noqa: E402
 

@@ -61,12 +61,23 @@ class Process:
     def __init__(self, command: list[str], log: Path, *, env: dict[str, str] | None = None, cwd: Path | None = None, user: str | None = None) -> None:
         self.log = log
         self._stream = log.open("ab")
+        self._start = log.stat().st_size
         self.child = subprocess.Popen(
             command, stdout=self._stream, stderr=subprocess.STDOUT, env=env, cwd=cwd, user=user, start_new_session=True
         )
 
     def output(self) -> str:
-        return self.log.read_text(errors="replace")
+        """What this process wrote, not an earlier one with the same log."""
+        return self.log.read_bytes()[self._start :].decode(errors="replace")
+
+    def once(self, ready: Callable[[], Any], what: str) -> Process:
+        """This process, ready or ended; stopped when it is neither in time."""
+        try:
+            wait_for(lambda: self.child.poll() is not None or ready(), what)
+        except AssertionError:
+            self.stop()
+            raise
+        return self
 
     def signal_group(self, number: int) -> None:
         try:
@@ -106,7 +117,7 @@ class Postgres:
     def start(self) -> Process:
         command = [program("postgres"), "-D", f"{self._directory}/data", "-p", str(self.port), "-k", str(self._directory), "-h", "127.0.0.1", "-F"]
         self.process = Process(command, self._directory.parent / "postgres.log", user=self._user, cwd=self._directory)
-        wait_for(lambda: "ready to accept connections" in self.process.output().rpartition("starting PostgreSQL")[2], "PostgreSQL")
+        wait_for(lambda: "ready to accept connections" in self.process.output(), "PostgreSQL")
         return self.process
 
     def stop(self) -> None:
@@ -153,7 +164,7 @@ class Storage:
         ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "master.port.grpc", "volume.port.grpc", "filer.port.grpc")}
         command = [
             program("weed"), "server", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={self.port}",
-            f"-s3.port.grpc={free_port()}", f"-s3.config={directory}/s3.json", "-volume.max=4", "-master.volumeSizeLimitMB=64",
+            f"-s3.port.grpc={free_port()}", f"-s3.config={directory}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=4", "-master.volumeSizeLimitMB=64",
             *[f"-{name}={port}" for name, port in ports.items()],
         ]  # fmt: skip
         self.process = Process(command, directory / "weed.log")
@@ -180,7 +191,7 @@ class Deployment:
 
     def __init__(self, directory: Path, postgres: Postgres, redis_server: Redis, storage: Storage) -> None:
         self.directory, self.postgres, self.redis, self.storage = directory, postgres, redis_server, storage
-        self.port = free_port()
+        self.port, self.metrics_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.home = directory / "home"
         self.home.mkdir()
@@ -219,6 +230,7 @@ class Deployment:
             "GUNICORN_WORKERS": "2",
             "GUNICORN_THREADS": "4",
             "STANDIN_UPLOAD_DELAY": "0.2",
+            "STANDIN_METRICS_PORT": str(self.metrics_port),
             **extra,
         }
 
@@ -229,25 +241,24 @@ class Deployment:
 
     def start_api(self, **extra: str) -> Process:
         process = Process([str(APP / "apps/codecov-api/api.sh")], self.directory / "api.log", env=self.environment(**extra), cwd=APP / "apps/codecov-api")
-        wait_for(lambda: process.child.poll() is not None or self.answers(), "api")
-        return process
+        return process.once(self.answers, "api")
 
     def answers(self) -> bool:
         try:
-            return requests.get(f"{self.url}/validate", timeout=2).status_code == 200
+            return requests.get(f"{self.url}/validate", timeout=2).status_code < 500
         except requests.ConnectionError:
             return False
 
     def start_worker(self, name: str = "contract", **extra: str) -> Process:
         log = self.directory / f"worker-{name}-{time.monotonic_ns()}.log"
         process = Process([str(APP / "apps/worker/worker.sh")], log, env=self.environment(HOSTNAME=name, **extra), cwd=APP / "apps/worker")
-        wait_for(lambda: process.child.poll() is not None or "ready." in process.output(), "worker")
-        return process
+        return process.once(lambda: "ready." in process.output(), "worker")
 
 
 @contextmanager
-def running(process: Process, seconds: float = 15) -> Iterator[Process]:
+def running(process: Process) -> Iterator[Process]:
+    """For the time of a test. Killed at its end: how processes stop is what other tests are about."""
     try:
         yield process
     finally:
-        process.stop(seconds=seconds)
+        process.stop(signal.SIGKILL)

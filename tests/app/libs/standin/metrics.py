@@ -9,7 +9,9 @@ from typing import Any
 from celery import signals
 from prometheus_client import CollectorRegistry, Counter, Histogram, multiprocess, start_http_server
 
-PORT = 9996
+from standin.config import test_switch
+
+PORT = test_switch("metrics_port", 9996)
 
 RUNS = Counter("worker_task_counts_runs", "Number of times this task was run.", ["task"])
 RETRIES = Counter("worker_task_counts_retries", "Number of times this task was retried.", ["task"])
