@@ -16,6 +16,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Iterator, Mapping
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._atomic import remove_leftovers, replace_file
+
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
@@ -177,6 +179,9 @@ class DaemonOptions:
         daemon = self._running_daemon()
         new_state = State(merged.settings, created, daemon if changed else state.changed_under)
         new_text = None if state.created and not merged.config else render(merged.config)
+        if not self.module.check_mode:
+            for path in (self.path, self.state_path):
+                remove_leftovers(os.path.dirname(path))
         if changed and not self.module.check_mode:
             self._change(new_text, new_state, merged.retracted)
         if not self.module.check_mode:
@@ -224,12 +229,11 @@ class DaemonOptions:
             os.unlink(self.state_path)
 
     def _validate(self, text: str) -> None:
-        """Ask the daemon itself, with a copy beside the file."""
+        """Ask the daemon itself, with a copy that is its own."""
         dockerd = self.module.get_bin_path("dockerd")
         if dockerd is None:
             return
-        os.makedirs(os.path.dirname(self.path), mode=0o755, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=os.path.dirname(self.path), prefix=".covstack-", suffix=".json") as candidate:
+        with tempfile.NamedTemporaryFile("w", dir=self.module.tmpdir, suffix=".json") as candidate:
             candidate.write(text)
             candidate.flush()
             code, output, errors = self.module.run_command([dockerd, "--validate", "--config-file", candidate.name])
@@ -261,20 +265,14 @@ def read(path: str) -> str | None:
 
 def replace(path: str, text: str, mode: int) -> None:
     """Atomically; an existing file keeps its mode and owner."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".covstack-")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+
+    def prepare(temporary: str) -> None:
         if os.path.exists(path):
             status = os.stat(path)
             os.chown(temporary, status.st_uid, status.st_gid)
             os.chmod(temporary, status.st_mode & 0o7777)
         else:
             os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    replace_file(path, text.encode("utf-8"), prepare)

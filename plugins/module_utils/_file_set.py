@@ -18,12 +18,12 @@ import posixpath
 import pwd
 import re
 import stat
-import tempfile
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional
 
 from ansible.module_utils.basic import missing_required_lib
+from ansible_collections.covstack.selfhosted.plugins.module_utils._atomic import remove_leftovers, replace_file
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import (
     REFERENCE,
     StoreError,
@@ -322,6 +322,9 @@ class FileSet:
         files = self._wanted_files()
         self._check_places(files, directories)
         before = self._read_manifest()
+        if not self.check_mode:
+            for path in {".", *before.directories, *needed_directories([*files, *before.files], directories)}:
+                remove_leftovers(self._absolute(path))
         after = self._next_manifest(before, files, directories)
         if files or directories:
             self._keep_directory(".", directories.get("."))
@@ -482,20 +485,12 @@ class FileSet:
             self._replace(target, wanted.data or b"", final)
 
     def _replace(self, target: str, data: bytes, attributes: Attributes) -> None:
-        """Write beside the target with the final attributes, then rename: nobody ever sees half a file or a looser mode."""
-        descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".covstack-")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+        def prepare(temporary: str) -> None:
             set_attributes(temporary, attributes)
             if self.module.selinux_enabled() and os.path.exists(target):
                 self.module.set_context_if_different(temporary, self.module.selinux_context(target), False)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+
+        replace_file(target, data, prepare)
 
     def _remove_file(self, path: str, entry: Mapping[str, Any]) -> None:
         self._check_inside(posixpath.dirname(path) or ".")

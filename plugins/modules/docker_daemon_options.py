@@ -110,6 +110,8 @@ def main() -> None:
         result = DaemonOptions(module).run()
     except DaemonOptionsError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'The host'}: {error.strerror}.")
     module.exit_json(**result)
 
 

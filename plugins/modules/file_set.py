@@ -154,6 +154,8 @@ def main() -> None:
         result = FileSet(module, module.params).run()
     except FileSetError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'The host'}: {error.strerror}.")
     module.exit_json(**result)
 
 

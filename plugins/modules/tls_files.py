@@ -198,6 +198,8 @@ def main() -> None:
         result = TlsFiles(module).run()
     except (TlsError, FileSetError) as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'The host'}: {error.strerror}.")
     module.exit_json(**result)
 
 

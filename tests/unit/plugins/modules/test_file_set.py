@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import Any, Callable
@@ -368,6 +369,28 @@ def test_an_interrupted_run_is_finished_by_the_next(run: Run, root: Path, monkey
     assert {path.name for path in root.iterdir()} == {"a", "new", ".covstack-manifest.json"} and (root / "a").read_text() == "b"
     run({})
     assert list(root.iterdir()) == []
+
+
+def test_what_a_killed_run_had_half_written_is_removed(run: Run, root: Path, secrets_path: Path) -> None:
+    """SIGKILL between writing and renaming: no copy of a secret may stay behind, whatever the set has become since."""
+    files = {"d/db.conf": {"content": TEXT}, "a": {"content": "a"}}
+    (root / "d").mkdir(parents=True)
+    child = os.fork()
+    if child == 0:
+        os.replace = lambda source, target: os.kill(os.getpid(), signal.SIGKILL) if target.endswith("db.conf") else os.rename(source, target)
+        run(files, secrets_path=str(secrets_path))
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    left = list((root / "d").iterdir())
+    assert [mode_of(path) for path in left] == [0o600] and SECRET in left[0].read_text()
+    run({"a": {"content": "a"}})
+    assert sorted(path.name for path in root.rglob("*")) == [".covstack-manifest.json", "a", "d"]
+
+
+def test_what_the_system_refuses_is_one_clear_error(run: Run, root: Path) -> None:
+    name = "x" * 300
+    result = run({name: {"content": ""}})
+    assert result["failed"] and "File name too long" in result["msg"] and "Traceback" not in json.dumps(result["msg"])
 
 
 def test_a_thousand_files_in_one_call(run: Run) -> None:
