@@ -442,13 +442,14 @@ def redis_finding(error: BaseException, url: str) -> Finding:
          "correct codecov_redis.host"),
         (r"WRONGPASS|invalid password|invalid username", "Redis rejects the password", "correct codecov_secrets.redis_password"),
         (r"NOAUTH|Authentication required", "Redis demands a password", "set codecov_secrets.redis_password"),
-        (r"NOPERM", "this user of Redis may not run the commands that the application needs", "grant them by ACL SETUSER"),
+        (r"NOPERM|has no permissions", "this user of Redis may not run the commands that the application needs", "grant them by ACL SETUSER"),
         (r"without any password configured", "Redis has no password, but one is given", "set requirepass, or take the password out"),
         (r"MOVED|CLUSTERDOWN|CROSSSLOT", "this is a Redis Cluster, which the application does not support", "use a single Redis"),
-        (r"READONLY", "this Redis is a replica, which takes no writes", "point codecov_redis.host at the primary"),
-        (r"OOM command not allowed", "Redis is out of memory (maxmemory)", "give it more memory"),
-        (r"MISCONF", "Redis refuses writes because it cannot save to disk", "free disk space on the Redis host"),
-        (r"LOADING", "Redis is loading its data", "wait"),
+        (r"READONLY|read only replica", "this Redis is a replica, which takes no writes", "point codecov_redis.host at the primary"),
+        (r"OOM command|not allowed when used memory", "Redis is out of memory (maxmemory)", "give it more memory"),
+        (r"MISCONF|configured to save RDB snapshots|Errors writing to the AOF", "Redis refuses writes because it cannot save to disk",
+         "free disk space on the Redis host"),
+        (r"LOADING|loading the dataset", "Redis is loading its data", "wait"),
         (r"Connection refused", f"{place} refused the connection", "start Redis, or correct codecov_redis"),
         (r"[Tt]imeout|timed out", f"Redis ({place}) did not answer in time", "look for a firewall that drops packets, or a frozen server"),
         (r"certificate verify failed", "the certificate of Redis cannot be verified", "give the CA that signed it to the containers (codecov_tls)"),
@@ -495,20 +496,26 @@ def redis_warnings(info: dict[str, Any]) -> list[str]:
 
 def check_redis(context: Context) -> str:
     redis = package("redis")
-    details = []
-    urls = [context.config.redis_url] + ([context.config.broker_url] if context.config.broker_url != context.config.redis_url else [])
-    for url in urls:
+    details, warnings = [], []
+    for url in dict.fromkeys((context.config.redis_url, context.config.broker_url)):
         try:
             details.append(examine_redis(connect_redis(url, context.timeout), context.options.minimum_redis))
         except (redis.exceptions.RedisError, ValueError) as error:
             raise redis_finding(error, url) from None
+        except Finding as finding:  # a warning about one must not hide a failure of the other
+            if finding.state != WARNING:
+                raise
+            warnings.append(finding)
+    if warnings:
+        raise warnings[0]
     return ", broker ".join(details)
 
 
 # Object storage
 
 
-def sign(method: str, base: str, path: str, region: str, access_key: str, secret_key: str, expires: int, at: float, token: str | None = None) -> str:
+def sign(method: str, base: str, path: str, region: str, access_key: str, secret_key: str, expires: int, at: float, token: str | None = None,
+         query: dict[str, str] | None = None) -> str:
     """A presigned URL (AWS signature 4) in which, as in the application's, only the header Host is signed."""
     import hashlib
     import hmac
@@ -522,15 +529,16 @@ def sign(method: str, base: str, path: str, region: str, access_key: str, secret
         "X-Amz-Expires": str(expires),
         "X-Amz-SignedHeaders": "host",
         **({"X-Amz-Security-Token": token} if token else {}),
+        **(query or {}),
     }
-    query = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(parameters.items()))
+    asked = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in sorted(parameters.items()))
     target = quote(path, safe="/-_.~")
-    canonical = "\n".join([method, target, query, f"host:{urlsplit(base).netloc}", "", "host", "UNSIGNED-PAYLOAD"])
+    canonical = "\n".join([method, target, asked, f"host:{urlsplit(base).netloc}", "", "host", "UNSIGNED-PAYLOAD"])
     to_sign = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{secret_key}".encode()
     for part in (moment[:8], region, "s3", "aws4_request"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return f"{base}{target}?{query}&X-Amz-Signature={hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()}"
+    return f"{base}{target}?{asked}&X-Amz-Signature={hmac.new(key, to_sign.encode(), hashlib.sha256).hexdigest()}"
 
 
 class Storage:
@@ -551,7 +559,7 @@ class Storage:
         scheme, usual = ("https", 443) if self.secure else ("http", 80)
         suffix = "" if port in (None, "", usual, str(usual)) else f":{port}"
         if self.host == "s3.amazonaws.com" and self.region:
-            return f"{scheme}://{self.bucket}.s3.dualstack.{self.region}.amazonaws.com{suffix}", ""
+            return f"{scheme}://{self.bucket}.s3.{self.region}.amazonaws.com{suffix}", ""
         return f"{scheme}://{self.host}{suffix}", f"/{self.bucket}"
 
     @staticmethod
@@ -572,16 +580,25 @@ class Storage:
     def address(self) -> str:
         return urlsplit(self.base).netloc
 
-    def url(self, method: str, key: str, expires: int = 60) -> str:
+    def url(self, method: str, key: str, expires: int = 60, query: dict[str, str] | None = None) -> str:
         access_key, secret_key, token = self.credentials
         path = f"{self.prefix}/{key}" if key else self.prefix or "/"
-        return sign(method, self.base, path, self.region or "us-east-1", access_key, secret_key, expires, time.time(), token)
+        return sign(method, self.base, path, self.region or "us-east-1", access_key, secret_key, expires, time.time(), token, query)
 
-    def request(self, method: str, key: str, timeout: float, body: bytes | None = None) -> Answer:
+    def request(self, method: str, key: str, timeout: float, body: bytes | None = None, query: dict[str, str] | None = None) -> Answer:
         try:
-            return request(method, self.url(method, key), timeout, body, cafile=ca_file("SSL_CERT_FILE"))
+            return request(method, self.url(method, key, query=query), timeout, body, cafile=ca_file("SSL_CERT_FILE"))
         except (OSError, http.client.HTTPException) as error:
             raise connection_finding(error, "the object storage", self.address, "services.minio.host and port (codecov_storage)") from None
+
+    def bucket_answer(self, timeout: float) -> Answer:
+        """A listing of (almost) nothing. HEAD would do, but its answers say nothing about what is wrong."""
+        return self.request("GET", "", timeout, query={"list-type": "2", "max-keys": "1", "prefix": f"{PROBE_PREFIX}/"})
+
+    def require_bucket(self, timeout: float) -> None:
+        answer = self.bucket_answer(timeout)
+        if answer.status != 200:
+            raise self.finding(answer, "GET bucket")
 
     def missing(self, key: str, timeout: float) -> bool:
         """Whether an object is not there. Anything but a clear answer raises Finding."""
@@ -615,9 +632,7 @@ def check_storage(context: Context) -> str:
     key = f"{PROBE_PREFIX}/{os.urandom(8).hex()}.txt"
     content = f"probe {key}\n".encode()
     # Asked first, because some servers create a missing bucket by themselves on a PUT.
-    bucket = storage.request("HEAD", "", context.timeout)
-    if bucket.status != 200:
-        raise storage.finding(bucket, "HEAD bucket")
+    storage.require_bucket(context.timeout)
     start = time.monotonic()
     steps = (("PUT", content, (200,)), ("GET", None, (200,)), ("DELETE", None, (200, 204)))
     for method, body, good in steps:
@@ -839,7 +854,7 @@ def check_clock(context: Context) -> str:
     sources: dict[str, Callable[[], float | None]] = {
         "database": lambda: skew_of_postgres(context),
         "Redis": lambda: skew_of_redis(context),
-        "storage": lambda: skew_of_http(context.storage.request("HEAD", "", context.timeout)),
+        "storage": lambda: skew_of_http(context.storage.bucket_answer(context.timeout)),
     }
     found: dict[str, float] = {}
     for name, measure in sources.items():
@@ -985,7 +1000,7 @@ def command_check(options: argparse.Namespace) -> int:
     context = None
     try:
         config = Config.load()
-        secrets = sorted({text for text in secrets_of(config.content) if len(text) >= 4}, key=len, reverse=True)
+        secrets = sorted({text for text in secrets_of(config.content) if len(text) >= 6}, key=len, reverse=True)
         context = Context(config, options)
         results = run_checks(options.names, context)
     except Finding as finding:
@@ -1245,9 +1260,7 @@ class Repair:
         names = queue_names(self.config, [self.queue])
         self.tasks = [*live, *queued_tasks(self.broker, names), *taken_tasks(self.broker, known)]
         if lost:
-            bucket = self.storage.request("HEAD", "", self.options.timeout)
-            if bucket.status != 200:  # every report would look lost for good
-                raise self.storage.finding(bucket, "HEAD bucket")
+            self.storage.require_bucket(self.options.timeout)  # with the wrong one, every report would look lost for good
         for row in lost:
             self._decide(row)
         self._examine_pending_lists({row["upload_id"] for row in lost})
@@ -1348,7 +1361,7 @@ def command_repair(options: argparse.Namespace) -> int:
     secrets: list[str] = []
     try:
         config = Config.load()
-        secrets = sorted({text for text in secrets_of(config.content) if len(text) >= 4}, key=len, reverse=True)
+        secrets = sorted({text for text in secrets_of(config.content) if len(text) >= 6}, key=len, reverse=True)
         redis = package("redis")
         try:
             document = Repair(config, options).run()
@@ -1384,7 +1397,7 @@ def parser() -> argparse.ArgumentParser:
     web.add_argument("--timeout", type=float, default=4.0)
 
     worker = commands.add_parser("worker", help="health check of a worker container")
-    worker.add_argument("--timeout", type=float, default=3.0)
+    worker.add_argument("--timeout", type=float, default=6.0)
 
     check = commands.add_parser("check", help="dependencies as seen from this container")
     check.add_argument("names", nargs="+", choices=sorted(CHECKS), metavar="NAME")
