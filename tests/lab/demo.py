@@ -30,7 +30,7 @@ CODECOV_CLI = ROOT / ".cache" / "codecov-cli" / "bin" / "codecovcli"
 OWNER, REPOSITORY = "covstack", "demo"
 PROCESSED_WITHIN = 120
 # The report is a real one: of a part of this collection's own tests.
-MEASURED, TESTS = "plugins/module_utils", "tests/unit/plugins/module_utils/test_config_merge.py"
+MEASURED, TESTS = "plugins/module_utils/_config_merge.py", "tests/unit/plugins/module_utils/test_config_merge.py"
 # What an administrator types into the application's shell; the models are those of the public images.
 CREATE_REPOSITORY = f"""
 from shared.django_apps.codecov_auth.models import Owner
@@ -123,7 +123,7 @@ def deploy() -> None:
     started = time.monotonic()
     say("lab: ansible-playbook covstack.selfhosted.deploy ...")
     command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "covstack.selfhosted.deploy", "-i", str(INVENTORY)]
-    with LOG.open("w") as log, subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as playbook:
+    with LOG.open("w", buffering=1) as log, subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as playbook:
         assert playbook.stdout
         for line in map(bytes.decode, playbook.stdout):
             log.write(line)
@@ -138,7 +138,7 @@ def coverage_report() -> pathlib.Path:
     INVENTORY.mkdir(parents=True, exist_ok=True)
     data, report = INVENTORY / "coverage.db", INVENTORY / "coverage.lcov"
     environment = {**os.environ, "COVERAGE_FILE": str(data)}
-    for arguments in (["run", f"--source={MEASURED}", "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS], ["lcov", "-o", str(report)]):
+    for arguments in (["run", f"--include={MEASURED}", "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS], ["lcov", "-o", str(report)]):
         done = subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT, env=environment, capture_output=True, check=False)
         if done.returncode != 0:
             raise LabError(f"no coverage report:\n{(done.stdout + done.stderr).decode()[-2000:]}")
