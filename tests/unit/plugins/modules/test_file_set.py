@@ -371,13 +371,19 @@ def test_an_interrupted_run_is_finished_by_the_next(run: Run, root: Path, monkey
     assert list(root.iterdir()) == []
 
 
-def test_what_a_killed_run_had_half_written_is_removed(run: Run, root: Path, secrets_path: Path) -> None:
+def test_what_a_killed_run_had_half_written_is_removed(run: Run, root: Path, secrets_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGKILL between writing and renaming: no copy of a secret may stay behind, whatever the set has become since."""
     files = {"d/db.conf": {"content": TEXT}, "a": {"content": "a"}}
     (root / "d").mkdir(parents=True)
+
+    def dying(source: str, target: str) -> None:
+        if target.endswith("db.conf"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.rename(source, target)
+
     child = os.fork()
     if child == 0:
-        os.replace = lambda source, target: os.kill(os.getpid(), signal.SIGKILL) if target.endswith("db.conf") else os.rename(source, target)
+        monkeypatch.setattr(os, "replace", dying)
         run(files, secrets_path=str(secrets_path))
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
