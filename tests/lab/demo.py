@@ -123,7 +123,8 @@ def deploy() -> None:
     started = time.monotonic()
     say("lab: ansible-playbook covstack.selfhosted.deploy ...")
     command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), "covstack.selfhosted.deploy", "-i", str(INVENTORY)]
-    with LOG.open("w", buffering=1) as log, subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as playbook:
+    pipes: dict[str, t.Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with LOG.open("w", buffering=1) as log, subprocess.Popen(command, cwd=ROOT, **pipes) as playbook:
         assert playbook.stdout
         for line in map(bytes.decode, playbook.stdout):
             log.write(line)

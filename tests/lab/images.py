@@ -7,6 +7,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import hashlib
+import inspect
 import io
 import json
 import os
@@ -177,15 +178,23 @@ def _build(image: Image, wanted: str) -> None:
 
 def ensure_base() -> str:
     """Debian 13 slim: the local one, the public one, or made by debootstrap. Returns its id."""
-    found = run("docker", "image", "inspect", "--format", "{{.Id}}", BASE, check=False)
-    if found.returncode == 0:
-        return found.stdout.decode().strip()
-    if public_registry_answers():
-        with step(f"pull {BASE}"):
-            run("docker", "pull", "--quiet", BASE)
-    else:
-        _debootstrap()
+    if not _base_is_current():
+        if public_registry_answers():
+            with step(f"pull {BASE}"):
+                run("docker", "pull", "--quiet", BASE)
+        else:
+            _debootstrap()
     return output("docker", "image", "inspect", "--format", "{{.Id}}", BASE)
+
+
+def _base_is_current() -> bool:
+    """A public image is taken as it is; our own is made again when its recipe changed."""
+    found = existing([BASE])
+    return BASE in found and found[BASE] in ("", _recipe())
+
+
+def _recipe() -> str:
+    return hashlib.sha256(inspect.getsource(_slim).encode()).hexdigest()[:32]
 
 
 def public_registry_answers() -> bool:
@@ -211,7 +220,7 @@ def _debootstrap() -> None:
         archive = pathlib.Path(scratch) / "root.tar"
         run("tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), ".")
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        run("docker", "import", "--change", f"ENV {path}", "--change", 'CMD ["bash"]', str(archive), BASE)
+        run("docker", "import", "--change", f"ENV {path}", "--change", 'CMD ["bash"]', "--change", f"LABEL {DIGEST_LABEL}={_recipe()}", str(archive), BASE)
 
 
 def _slim(root: pathlib.Path) -> None:
@@ -223,7 +232,11 @@ def _slim(root: pathlib.Path) -> None:
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(
         "".join(f"path-exclude /usr/share/{name}/*\n" for name in ("doc", "man", "info", "locale")) + "path-include /usr/share/doc/*/copyright\n"
     )
-    (root / "etc/apt/apt.conf.d/slim").write_text('Acquire::Languages "none";\nAPT::Install-Recommends "false";\n')
+    # Like Debian's images for containers: no package and no index stays behind an installation.
+    (root / "etc/apt/apt.conf.d/slim").write_text(
+        'Acquire::Languages "none";\nAPT::Install-Recommends "false";\nDir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
+        'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };\n'
+    )
     (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
     (root / "usr/sbin/policy-rc.d").chmod(0o755)
     for pattern in ("usr/share/man", "usr/share/info", "usr/share/locale", "var/lib/apt/lists", "var/cache/apt/archives"):
