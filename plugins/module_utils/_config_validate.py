@@ -70,6 +70,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _PLACEHOLDER = re.compile(r"<[A-Za-z][^<>]*>|change_?me|todo", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _THIS_MACHINE = ("localhost", "0.0.0.0", "::1", "::")
 _DATABASE_URLS = ("database", "database_read", "timeseries_database", "timeseries_database_read", "ta_timeseries_database")
 # Keys whose null makes the application fail, rather than count as missing.
@@ -364,6 +365,8 @@ def _check_texts(check: Check) -> None:
         if BROKEN_REFERENCE.search(rest):
             check.error(path, "contains something like a reference to a secret, but none", "${secret:name}, lower-case letters, digits and _",
                         "correct the spelling")
+        elif _SURROGATE.search(value):
+            check.error(path, "contains half a character, which no file can hold", "valid text", "write the text again")
         elif "{{" in value and "}}" in value:
             check.error(path, "is a template that nobody filled in", "the value itself", "define the variable that it uses")
         elif _PLACEHOLDER.fullmatch(value.strip()):

@@ -86,8 +86,8 @@ class Problem:
         return replace(self, place=place)
 
     def __str__(self) -> str:
-        where = f"{self.path} ({self.place})" if self.place else self.path
-        parts = [f"{where}: {self.message.rstrip('.')}."]
+        where = f"{self.path} ({self.place})" if self.place not in ("", self.path) else self.path
+        parts = [f"{where}: {self.message.rstrip('.')}" + ("" if self.message.endswith("?") else ".")]
         if self.allowed:
             parts.append(f"Allowed: {self.allowed.rstrip('.')}.")
         if self.way_out:

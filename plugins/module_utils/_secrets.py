@@ -224,6 +224,8 @@ def given_problems(given: Mapping[Any, Any], place: str = "codecov_secrets") -> 
         elif "{{" in value and "}}" in value:
             problems.append(Problem(ERROR, path, "is a template that nobody filled in", "the value itself",
                                     "define the variable that it uses"))
+        elif value != value.encode("utf-8", "replace").decode("utf-8"):
+            problems.append(Problem(ERROR, path, "contains half a character, which no file can hold", "valid text", "write the text again"))
         elif value != value.strip():
             problems.append(Problem(ERROR, path, "begins or ends with a space or line break", "the value alone",
                                     "remove them (a file read by lookup('file', ...) keeps rstrip=true)"))

@@ -273,11 +273,14 @@ errors:
   sample: []
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import stat
 import tempfile
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -444,7 +447,8 @@ class ConfigManager:
 
     def run(self) -> dict[str, Any]:
         merged = self._merge()
-        stored = self._stored_secrets()
+        secrets_before = read(self.secrets_path)
+        stored = self._stored_secrets(secrets_before)
         before = read(self.path)
         existing = self._existing(before)
         merged, resolution = self._resolve(merged, stored, existing)
@@ -454,9 +458,10 @@ class ConfigManager:
         store = (SECRETS_HEADER + to_yaml(resolution.store)).encode("utf-8")
         redactor = Redactor({**stored, **resolution.values})
         diff = self._diff(redactor, merged, config, existing, stored, resolution)
-        stored_bytes = read(self.secrets_path)
-        changed = self._write(self.secrets_path, store if resolution.store != stored or stored_bytes is None else None, secret=True)
-        changed = self._write(self.path, content if content != before else None) or changed
+        with self._alone(before, secrets_before):
+            # Secrets first: killed in between, the next run finds them.
+            changed = self._write(self.secrets_path, None if secrets_before is not None and resolution.store == stored else store, secret=True)
+            changed = self._write(self.path, None if content == before else content) or changed
         return {
             "changed": changed,
             "path": self.path,
@@ -484,8 +489,7 @@ class ConfigManager:
         except LayerError as error:
             raise Failure([error.problem]) from None
 
-    def _stored_secrets(self) -> dict[str, str]:
-        content = read(self.secrets_path)
+    def _stored_secrets(self, content: bytes | None) -> dict[str, str]:
         if content is None:
             return {}
         try:
@@ -590,6 +594,26 @@ class ConfigManager:
             {"before_header": self.path, "after_header": self.path, "before": before, "after": to_yaml(after)},
         ]
 
+    @contextlib.contextmanager
+    def _alone(self, config: bytes | None, secrets: bytes | None) -> Iterator[None]:
+        """Two runs at once must not each generate secrets: the later one sees that its files are no longer what it read."""
+        if self.module.check_mode:
+            yield
+            return
+        directory = os.path.dirname(self.secrets_path)
+        try:
+            self._make_directories(directory)
+            descriptor = os.open(directory, os.O_RDONLY)
+        except OSError as error:
+            raise Failure([_cannot_write(self.secrets_path, error)]) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if (read(self.path), read(self.secrets_path)) != (config, secrets):
+                raise Failure([Problem(ERROR, self.path, "or its secrets were changed by somebody else in the meantime", "one run at a time", "run again")])
+            yield
+        finally:
+            os.close(descriptor)
+
     def _write(self, path: str, content: bytes | None, secret: bool = False) -> bool:
         """Write content (None: it is right already) and set mode and owner."""
         attributes = self._attributes(path, secret)
@@ -599,8 +623,7 @@ class ConfigManager:
             try:
                 self._replace(path, content, attributes)
             except OSError as error:
-                raise Failure([Problem(ERROR, path, f"cannot be written: {error.strerror or error}", "a directory that the user of this task may write to",
-                                       "run the task as root (become: true), and look for room on the disk")]) from error
+                raise Failure([_cannot_write(path, error)]) from error
         return True
 
     def _replace(self, path: str, content: bytes, attributes: dict[str, Any]) -> None:
@@ -635,6 +658,11 @@ class ConfigManager:
         for path in reversed(missing):
             os.mkdir(path)
             self.module.set_mode_if_different(path, self.params["directory_mode"], False)
+
+
+def _cannot_write(path: str, error: OSError) -> Problem:
+    return Problem(ERROR, path, f"cannot be written: {error.strerror or error}", "a directory that the user of this task may write to",
+                   "run the task as root (become: true), and look for room on the disk")
 
 
 def _lines_of(names: Any, replaced: set[str]) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -320,6 +321,20 @@ def test_an_empty_file_is_replaced(host: Host) -> None:
     assert host.run()["changed"] and host.written()
 
 
+def test_two_runs_at_once_do_not_both_generate(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other run is done between this one's reading and writing."""
+    lock = fcntl.flock
+
+    def other_run_first(descriptor: int, operation: int) -> None:
+        host.secrets.write_text("cookie_secret: value-of-the-other-run\n")
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", other_run_first)
+    result = host.run()
+    assert result["failed"] and "in the meantime" in result["errors"][0]
+    assert host.stored() == {"cookie_secret": "value-of-the-other-run"} and not host.config.exists()
+
+
 # Refusals
 
 def test_nothing_is_written_when_anything_is_wrong(host: Host) -> None:
@@ -330,7 +345,7 @@ def test_nothing_is_written_when_anything_is_wrong(host: Host) -> None:
 
 
 @pytest.mark.parametrize(("options", "says"), [
-    ({"layers": [{"name": "mine", "content": None}]}, "mine (mine): is empty"),
+    ({"layers": [{"name": "mine", "content": None}]}, "mine: is empty"),
     ({"layers": [{"name": "mine", "content": ["a"]}]}, "a list at its top level"),
     ({"layers": [{"name": "mine", "content": {}}, {"name": "mine", "content": {}}]}, "names of their own"),
     ({"layers": [{"name": "mine", "content": {"a": "${secret:nobody_gave_this}"}}], "required_secrets": []}, "codecov_secrets.nobody_gave_this"),
