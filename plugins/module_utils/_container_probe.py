@@ -1176,11 +1176,14 @@ class Commit:
     def _state(self, name: str) -> str:
         return f"upload-processing-state/{self.repoid}/{self.commitid}/{name}"
 
-    def task_for(self, upload_id: int | None) -> Task | None:
+    def task_for(self, upload_id: int | None, older_than: float) -> Task | None:
         """The task that will see to an upload, or to the pending list (None); one that is alive first."""
         for task in sorted(self.tasks, key=lambda task: (QUEUED, LIVE, TAKEN).index(task.where)):
-            if task.name == UPLOAD_TASK and (upload_id is None or upload_id in self.pending_ids or task.where == LIVE):
-                return task
+            if task.name == UPLOAD_TASK:
+                # It empties the list when it starts, and knows its uploads only from there: a dead one that did so is of no use any more.
+                at_work = task.where == LIVE or (task.where == TAKEN and task.age < older_than)
+                if upload_id is None or upload_id in self.pending_ids or at_work:
+                    return task
             if task.name == PROCESSOR_TASK and task.upload_id == upload_id:
                 return task
             # What is processed waits for the finisher, which comes after the last processor.
@@ -1275,7 +1278,7 @@ class Repair:
         commit = self._commit(row["repoid"], row["commitid"], row["report_type"])
         finding = {"upload_id": row["upload_id"], "repository": f"{row['service']}/{row['username']}/{row['name']}", "commit": row["commitid"],
                    "age_s": int(row["age_s"]), "state": row["state"]}
-        task = commit.task_for(row["upload_id"])
+        task = commit.task_for(row["upload_id"], self.options.older_than)
         if task:
             self.findings.append({**finding, **self._leave_or_give_back(task)})
             return
@@ -1320,7 +1323,7 @@ class Repair:
             age = DAY - left if left >= 0 else DAY
             if age < self.options.older_than:
                 continue
-            task = commit.task_for(None)
+            task = commit.task_for(None, self.options.older_than)
             decision = self._leave_or_give_back(task) if task else {"action": "resent", "reason": "no task empties the commit's pending list"}
             self.findings.append({"upload_id": None, "repository": f"repository {commit.repoid}", "commit": commit.commitid, "age_s": int(age),
                                   "state": "started", **decision})
