@@ -82,7 +82,7 @@ class Repository:
         ids = [row["id"] for row in self.uploads(sha)]
         return [row["error_code"] for row in query(self.deployment, "SELECT error_code FROM reports_uploaderror WHERE upload_id = ANY(%s)", ids)]
 
-    def wait_for_state(self, sha: str, state: str, seconds: float = 20) -> dict[str, Any]:
+    def wait_for_state(self, sha: str, state: str, seconds: float = 30) -> dict[str, Any]:
         return wait_for(lambda: (commit := self.commit(sha))["state"] == state and commit, f"commit {sha} {state}", seconds)
 
 

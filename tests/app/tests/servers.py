@@ -18,7 +18,10 @@ from typing import Any
 
 import redis
 import requests
+import urllib3
 import yaml
+from minio import Minio
+from minio.error import InvalidResponseError, S3Error
 
 APP = Path(__file__).resolve().parents[1]
 ACCESS_KEY, SECRET_KEY, BUCKET = "contract-key", "contract-secret", "archive"
@@ -41,7 +44,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if result := condition():
@@ -170,17 +173,20 @@ class Storage:
         self.process = Process(command, directory / "weed.log")
 
     def wait(self) -> None:
-        from minio import Minio
+        wait_for(self._has_bucket, "SeaweedFS", 60)
 
-        def bucket_exists() -> bool:
-            try:
-                client = Minio(f"127.0.0.1:{self.port}", ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1")
-                client.bucket_exists(BUCKET) or client.make_bucket(BUCKET)
-                return True
-            except Exception:
-                return False
+    def client(self) -> Minio:
+        pool = urllib3.PoolManager(retries=False, timeout=5)
+        return Minio(f"127.0.0.1:{self.port}", ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1", http_client=pool)
 
-        wait_for(lambda: port_answers(self.port) and bucket_exists(), "SeaweedFS", 40)
+    def _has_bucket(self) -> bool:
+        assert self.process.child.poll() is None, self.process.output()[-2000:]
+        try:
+            if not self.client().bucket_exists(BUCKET):
+                self.client().make_bucket(BUCKET)
+        except (urllib3.exceptions.HTTPError, S3Error, InvalidResponseError):
+            return False
+        return True
 
     def stop(self) -> None:
         self.process.stop(signal.SIGKILL)
@@ -246,7 +252,7 @@ class Deployment:
     def answers(self) -> bool:
         try:
             return requests.get(f"{self.url}/validate", timeout=2).status_code < 500
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def start_worker(self, name: str = "contract", **extra: str) -> Process:

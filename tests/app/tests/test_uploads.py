@@ -8,12 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from client import LCOV, Repository, cli_body, new_sha
-from minio import Minio
-from servers import ACCESS_KEY, BUCKET, SECRET_KEY, Deployment, program, running, wait_for
-
-
-def objects(deployment: Deployment) -> Minio:
-    return Minio(f"127.0.0.1:{deployment.storage.port}", ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1")
+from servers import BUCKET, program, running, wait_for
 
 
 def test_result_is_visible_everywhere(deployment, api, worker):
@@ -37,7 +32,7 @@ def test_result_is_visible_everywhere(deployment, api, worker):
     assert requests.get(f"{repository.api_url}/report/?sha={sha}", timeout=10).json()["files"][0]["name"] == "app.py"
     assert "75%" in requests.get(f"{deployment.url}/gh/{repository.owner}/demo/graph/badge.svg", timeout=10).text
     path = uploads[0]["storage_path"].split("/")
-    chunks = objects(deployment).get_object(BUCKET, f"v4/repos/{path[3]}/commits/{sha}/chunks.txt").data
+    chunks = deployment.storage.client().get_object(BUCKET, f"v4/repos/{path[3]}/commits/{sha}/chunks.txt").data
     assert chunks == b"{}\n[1]\n[1]\n[1]\n[0]"
 
 
