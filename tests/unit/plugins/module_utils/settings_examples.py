@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import json
 from typing import Any
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _settings
@@ -42,8 +44,18 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def deployment(over: dict[str, Any] | None = None, base: dict[str, Any] | None = None) -> Deployment:
-    """A deployment of settings that must be right as far as their types go."""
+    """A deployment of settings that must be right as far as their types go. The same object for the same settings."""
+    return _deployment(json.dumps(merged(EMBEDDED if base is None else base, over or {}), sort_keys=True))
+
+
+@functools.lru_cache(maxsize=None)
+def _deployment(settings: str) -> Deployment:
     problems: list[_settings.Problem] = []
-    checked = _settings.check(merged(EMBEDDED if base is None else base, over or {}), _settings.load_spec(), problems)
+    checked = _settings.check(json.loads(settings), _spec(), problems)
     assert problems == []
     return deployment_of(checked)
+
+
+@functools.lru_cache(maxsize=1)
+def _spec() -> dict[str, Any]:
+    return _settings.load_spec()
