@@ -125,6 +125,8 @@ def sizing(
         raise AnsibleFilterError(f"sizing: strategy: {strategy!r} is unknown. Allowed: 1, 2, 3.")
     if line not in lines():
         raise AnsibleFilterError(f"sizing: line: {line!r} is unknown. Allowed: {', '.join(lines())}.")
+    if _number("years", years) % 1:
+        raise AnsibleFilterError(f"sizing: years: {years!r} is no whole number.")
     numbers = {"reports_per_minute": reports_per_minute, "report_mb": report_mb, "growth": growth, "utilisation": utilisation}
     try:
         demand = Demand(**{name: _number(name, value) for name, value in numbers.items()}, years=int(_number("years", years)))

@@ -65,9 +65,9 @@ class Demand:
 
     def __post_init__(self) -> None:
         rules = (
-            ("reports_per_minute", self.reports_per_minute >= 0, "0 or more"),
-            ("report_mb", self.report_mb > 0, "more than 0"),
-            ("growth", self.growth >= 0, "0 or more, for example 0.5 for 50 % a year"),
+            ("reports_per_minute", 0 <= self.reports_per_minute <= 1e6, "from 0 to 1000000"),
+            ("report_mb", 0 < self.report_mb <= 1e4, "more than 0 and at most 10000"),
+            ("growth", 0 <= self.growth <= 10, "from 0 to 10, for example 0.5 for 50 % a year"),
             ("years", 1 <= self.years <= 10, "from 1 to 10"),
             ("utilisation", 0 < self.utilisation <= 1, "more than 0 and at most 1"),
         )

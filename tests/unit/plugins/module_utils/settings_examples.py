@@ -48,7 +48,7 @@ def deployment(over: dict[str, Any] | None = None, base: dict[str, Any] | None =
     return _deployment(json.dumps(merged(EMBEDDED if base is None else base, over or {}), sort_keys=True))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _deployment(settings: str) -> Deployment:
     problems: list[_settings.Problem] = []
     checked = _settings.check(json.loads(settings), _spec(), problems)
@@ -56,6 +56,6 @@ def _deployment(settings: str) -> Deployment:
     return deployment_of(checked)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _spec() -> dict[str, Any]:
     return _settings.load_spec()

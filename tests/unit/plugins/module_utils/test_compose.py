@@ -226,8 +226,7 @@ def test_jobs_run_on_demand_only(over: dict[str, Any], base: dict[str, Any]) -> 
 
 
 @every_case
-def test_a_mount_of_a_file_in_the_deployments_directory(over: dict[str, Any], base: dict[str, Any]) -> None:
-    joined = deployment(over, base)
+def test_mounts_come_from_the_deployments_directory(over: dict[str, Any], base: dict[str, Any]) -> None:
     for service in services_of(over, base).values():
         for mount in mounts(service):
             assert mount["source"].startswith(("/opt/codecov/", "./", "/var/run/docker.sock"))
