@@ -279,3 +279,8 @@ def test_find_key_knows_names_with_a_dot() -> None:
 def test_dates_are_no_text() -> None:
     problem, = errors_of(validate_install(update(good_config(), {"setup": {"webhook_url": datetime.date(2026, 1, 1)}}), line="codecov"))
     assert problem.path == "setup.webhook_url"
+
+
+def test_half_a_character_is_refused() -> None:
+    problem, = validate_install(update(good_config(), {"circleci": {"token": "half \ud800"}}), line="codecov")
+    assert problem.path == "circleci.token" and "half a character" in problem.message

@@ -273,3 +273,8 @@ def test_no_problem_of_given_secrets_shows_one() -> None:
     problems = given_problems({"a": "planted\n", "b": 7654321, "c": "{{ planted }}", "d": "${secret:planted}", "E": "planted"})
     assert len(errors_of(problems)) == 5
     assert not re.search("planted(?!_)|7654321", "\n".join(str(problem) for problem in problems))
+
+
+def test_half_a_character_is_refused() -> None:
+    problem, = given_problems({"cookie_secret": "a value with half \ud800"})
+    assert problem.is_error and "half a character" in problem.message
