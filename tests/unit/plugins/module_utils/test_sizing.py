@@ -76,8 +76,8 @@ def test_data_services() -> None:
 def test_more_reports_never_need_less(low: float, high: float, years: int, growth: float, strategy: int) -> None:
     small, large = (size(Demand(rate, years=years, growth=growth), strategy, SERVICES) for rate in sorted((low, high)))
     assert small["units"] <= large["units"]
-    for service, size in (("postgres", "disk_gb"), ("redis", "memory_mb"), ("storage", "disk_gb")):
-        assert small[service][size] <= large[service][size]
+    for service, what in (("postgres", "disk_gb"), ("redis", "memory_mb"), ("storage", "disk_gb")):
+        assert small[service][what] <= large[service][what]
     assert sum(machine["count"] * machine["cpus"] for machine in small["machines"]) <= sum(machine["count"] * machine["cpus"] for machine in large["machines"])
 
 
