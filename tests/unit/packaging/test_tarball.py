@@ -29,6 +29,7 @@ MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob
 def run(command: list[str], cwd: Path, collections: Path | None = None) -> str:
     """Run a program of this Python's environment away from the checkout; its output, or a failure that shows it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
     if collections is not None:
         environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
     answer = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -87,8 +88,14 @@ def test_every_module_documents_itself_once_installed(installed: Path, tmp_path:
         assert str(installed) in page["doc"]["filename"], name
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_playbook_is_found_and_valid_once_installed(verb: str, installed: Path, tmp_path: Path) -> None:
+def test_playbooks_are_found_and_valid_once_installed(installed: Path, tmp_path: Path) -> None:
     inventory = REPOSITORY / "inventories" / "strategy_1"
-    output = run(["ansible-playbook", f"covstack.selfhosted.{verb}", "-i", str(inventory), "--syntax-check"], tmp_path, installed)
-    assert "playbook" in output
+    playbooks = [f"covstack.selfhosted.{verb}" for verb in VERBS]
+    output = run(["ansible-playbook", *playbooks, "-i", str(inventory), "--syntax-check"], tmp_path, installed)
+    assert [verb for verb in VERBS if f"playbooks/{verb}.yml" not in output] == []
+
+
+def test_documentation_of_modules_and_roles_is_valid(installed: Path, tmp_path: Path) -> None:
+    """Markup, and references to options, return values, modules and roles of this collection."""
+    collection = installed / "ansible_collections" / "covstack" / "selfhosted"
+    run(["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs", "self", str(collection)], tmp_path)
