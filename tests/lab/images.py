@@ -171,7 +171,7 @@ def _build(image: Image, wanted: str) -> None:
     os.environ["DOCKER_BUILDKIT"] = "0"  # a context on standard input and Debian's engine without buildx
     with step(f"build {image.tag}"):
         run(
-            "docker", "build", "--quiet", "--file", f"images/{image.directory}/Dockerfile", "--tag", image.tag, "--label", f"{DIGEST_LABEL}={wanted}",
+            "docker", "build", "--quiet", "--force-rm", "--file", f"images/{image.directory}/Dockerfile", "--tag", image.tag, "--label", f"{DIGEST_LABEL}={wanted}",
             *arguments, "-", stdin=_context(image),
         )
 
