@@ -121,6 +121,21 @@ def _endpoints(deployment: Deployment) -> t.List[str]:
     return endpoints
 
 
+def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
+    """How to ask external services from a container of the release, before anything else is touched: arguments of `docker run`."""
+    checks = sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external")
+    if not checks:
+        return None
+    name = next(service.name for service in deployment.line.services.values() if service.config)
+    service = _compose.application_project(deployment)["services"][name]
+    options = ["--user", str(deployment.line.config_owner), "--entrypoint", deployment.line.python]
+    for key in sorted(set(service.get("environment", {})) & {"PGSSLMODE", "PGSSLROOTCERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}):
+        options += ["--env", f"{key}={service['environment'][key]}"]
+    for volume in service["volumes"]:
+        options += ["--volume", f"{volume['source']}:{volume['target']}:ro"]
+    return {"options": options, "image": service["image"], "command": [_compose.PROBE_FILE, "check", *checks]}
+
+
 def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
     command = deployment.platform["storage"].create_bucket
     if deployment.mode("storage") != "embedded" or not command:
@@ -183,6 +198,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "routes": {slot: to_yaml(_edge.active_route(deployment, slot)) for slot in SLOTS},
         "platform": {"services": list(platform), "images": {name: deployment.image(service) for name, service in platform.items()}},
         "application": _application(deployment, _container_probe_source()),
+        "external_check": _external_check(deployment),
         "bucket_command": _bucket_command(deployment),
         "config": {"layers": layers, "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
         "health": _health(deployment),
