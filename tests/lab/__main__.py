@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("--ip", help="a fixed address below 10.111.0.128 (one host)")
     create.add_argument("--publish", action="append", default=[], metavar="[ADDRESS:]PORT:PORT", help="reach a port of it on this machine")
     host.add_parser("destroy").add_argument("names", nargs="+")
+    host.add_parser("restart", help="power off and on again, and wait until it is back").add_argument("names", nargs="+")
     host.add_parser("list")
     inventory = commands.add_parser("inventory", help="an Ansible inventory of the hosts that run")
     inventory.add_argument("groups", nargs="*", metavar="GROUP=HOST[,HOST]")
@@ -84,6 +85,8 @@ def run_command(options: argparse.Namespace) -> int:
             print(f"{name} {hosts.create(name, options.bare, ip or options.ip, options.publish)}")
     elif options.action == "destroy":
         hosts.destroy(*options.names)
+    elif options.action == "restart":
+        hosts.restart(*options.names)
     else:
         print(json.dumps(hosts.addresses(), indent=2))
     return 0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pathlib
 import socket
@@ -47,6 +48,11 @@ def ensure_key() -> None:
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "covstack lab", "-f", str(KEY))
 
 
+def _key_id() -> str:
+    """Which checkout made a host: one made by another checkout has a key that this one lacks."""
+    return hashlib.sha256(KEY.with_suffix(".pub").read_bytes()).hexdigest()[:16]
+
+
 def container(name: str) -> str:
     return PREFIX + name
 
@@ -58,7 +64,7 @@ def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequ
     license.ensure()
     ensure_network()
     existing = addresses().get(name)
-    if existing:
+    if existing and output("docker", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}.key"}}}}', container(name)) == _key_id():
         return existing
     image = "covstack-lab/host-bare:13" if bare else "covstack-lab/host:13"
     if run("docker", "image", "inspect", image, check=False).returncode != 0:
@@ -66,6 +72,7 @@ def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequ
     run("docker", "rm", "--force", "--volumes", container(name), check=False)
     run(
         "docker", "run", "--detach", "--name", container(name), "--hostname", name, "--label", f"{LABEL}=host", "--label", f"{LABEL}.name={name}",
+        "--label", f"{LABEL}.key={_key_id()}",
         "--network", NETWORK, "--network-alias", name, *(("--ip", ip) if ip else ()), *PRIVILEGES,
         *(argument for port in publish for argument in ("--publish", port)),
         "--env", f"LAB_PUBLIC_KEY={KEY.with_suffix('.pub').read_text().strip()}", image,
@@ -130,6 +137,15 @@ def destroy(*names: str) -> None:
         run("docker", "rm", "--force", "--volumes", container(name), check=False)
         if run("docker", "inspect", container(name), check=False).returncode == 0:
             raise LabError(f"host {name} could not be removed")
+
+
+def restart(*names: str) -> None:
+    """Power off and on again: what a reboot is to the programs on the host. Its address and disk stay."""
+    for name in names:
+        address = addresses()[name]
+        run("docker", "restart", container(name))
+        docker = run("docker", "exec", container(name), "test", "-x", "/usr/bin/dockerd", check=False).returncode == 0
+        wait_ready(name, address, docker)
 
 
 def connection(address: str, user: str = "root") -> dict[str, str]:

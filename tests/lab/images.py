@@ -170,8 +170,9 @@ def _build(image: Image, wanted: str) -> None:
     arguments = [argument for name, value in image.args.items() for argument in ("--build-arg", f"{name}={value}")]
     os.environ["DOCKER_BUILDKIT"] = "0"  # a context on standard input and Debian's engine without buildx
     with step(f"build {image.tag}"):
+        dockerfile = f"images/{image.directory}/Dockerfile"
         run(
-            "docker", "build", "--quiet", "--force-rm", "--file", f"images/{image.directory}/Dockerfile", "--tag", image.tag, "--label", f"{DIGEST_LABEL}={wanted}",
+            "docker", "build", "--quiet", "--force-rm", "--file", dockerfile, "--tag", image.tag, "--label", f"{DIGEST_LABEL}={wanted}",
             *arguments, "-", stdin=_context(image),
         )
 
