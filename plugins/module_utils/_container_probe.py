@@ -339,7 +339,7 @@ def postgres_finding(message: str, place: str) -> Finding:
     text = " ".join(message.split())
     known = (
         (r"could not translate host name|Name or service not known|Temporary failure in name", f"the name of {place} does not resolve inside the container",
-         "correct codecov_postgres.host"),
+         "correct codecov_postgres.host (an embedded service has no name while its container is down)"),
         (r"password authentication failed", "PostgreSQL rejects the password", "correct codecov_secrets.postgres_password, or ALTER ROLE"),
         (r"role \"[^\"]*\" does not exist", "the role does not exist", "create it, or correct codecov_postgres.username"),
         (r"database \"[^\"]*\" does not exist", "the database does not exist", "create it, or correct codecov_postgres.database"),
@@ -439,7 +439,7 @@ def redis_finding(error: BaseException, url: str) -> Finding:
     place = f"{parts.hostname}:{parts.port or 6379}"
     known = (
         (r"Error -[235] |Name or service not known|Temporary failure in name", f"the name of {place} does not resolve inside the container",
-         "correct codecov_redis.host"),
+         "correct codecov_redis.host (an embedded service has no name while its container is down)"),
         (r"WRONGPASS|invalid password|invalid username", "Redis rejects the password", "correct codecov_secrets.redis_password"),
         (r"NOAUTH|Authentication required", "Redis demands a password", "set codecov_secrets.redis_password"),
         (r"NOPERM|has no permissions", "this user of Redis may not run the commands that the application needs", "grant them by ACL SETUSER"),
@@ -622,7 +622,9 @@ class Storage:
             "PermanentRedirect": ("the bucket is in another region", "correct codecov_storage.region"),
         }
         default = (f"the storage answered {answer.status} {code}".strip() + f" to {what}", "look at its log")
-        by_status = {404: known["NoSuchBucket"], 301: known["PermanentRedirect"], 403: known["AccessDenied"]} if not code else {}
+        gone = ("the edge, or another proxy, reaches no storage server", "start the storage")
+        without_code = {404: known["NoSuchBucket"], 301: known["PermanentRedirect"], 403: known["AccessDenied"], 502: gone, 503: gone, 504: gone}
+        by_status = {} if code else without_code
         cause, remedy = known.get(code) or by_status.get(answer.status) or default
         return Finding(cause, remedy, detail=f"{what}: {answer.status} {code}".strip())
 
@@ -931,6 +933,9 @@ def check_inside_url(context: Context) -> str:
     except (OSError, http.client.HTTPException) as error:
         raise connection_finding(error, "the edge", place, "codecov_url") from None
     detail = f"{url}{context.options.public_path}: {answer.status}"
+    if answer.status >= 500:
+        raise Finding(f"inside the containers {place} answers {answer.status}: the name is right, but what is behind it is not well", "see the other probes",
+                      detail=detail)
     if answer.status >= 400 or (context.options.public_body and not re.search(context.options.public_body, answer.text)):
         raise Finding(f"{place} answers something else inside the containers than the application ({answer.status})",
                       "let the name point at the edge inside the containers too", detail=detail)
