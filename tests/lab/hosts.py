@@ -142,8 +142,8 @@ def destroy(*names: str) -> None:
 def restart(*names: str) -> None:
     """Power off and on again: what a reboot is to the programs on the host. Its address and disk stay."""
     for name in names:
-        address = addresses()[name]
         run("docker", "restart", container(name))
+        address = addresses()[name]
         docker = run("docker", "exec", container(name), "test", "-x", "/usr/bin/dockerd", check=False).returncode == 0
         wait_ready(name, address, docker)
 
