@@ -168,10 +168,10 @@ def _memory(deployment: Deployment, host: Host) -> Problems:
 def _disk(deployment: Deployment, host: Host) -> Problems:
     least = deployment.settings["codecov_sizing"]["minimum_disk_gb"]
     disks = {disk["path"]: disk["free_gb"] for disk in (host.get("disk") or {}).values() if disk}
-    # One file system has one amount of free space, whichever of its directories is asked.
-    for free in dict.fromkeys(disks.values()):
-        if free is not None and free < least:
-            path = next(path for path in disks if disks[path] == free)
+    # One file system has one amount of free space, whichever of its directories is asked: the first one stands for it.
+    paths = {free: path for path, free in reversed(list(disks.items())) if free is not None}
+    for free, path in paths.items():
+        if free < least:
             yield Problem("codecov_sizing.minimum_disk_gb", f"{path} has {free} GB free, {least} are wanted", "free space there, or lower this setting")
 
 

@@ -369,7 +369,8 @@ def shape(service: dict[str, Any]) -> dict[str, Any]:
 def test_golden(line: str) -> None:
     """To accept a change: COVSTACK_WRITE_GOLDEN=1 pytest tests/unit/plugins/module_utils/test_compose.py -k golden"""
     rendered = {
-        name: {service: shape(content) for service, content in project["services"].items()} for name, project in projects(deployment({"codecov_line": line})).items()
+        name: {service: shape(content) for service, content in project["services"].items()}
+        for name, project in projects(deployment({"codecov_line": line})).items()
     }
     path = GOLDEN / f"compose_{line}.yml"
     if os.environ.get("COVSTACK_WRITE_GOLDEN"):
@@ -436,7 +437,11 @@ def test_compose_changes_no_command(tmp_path: pathlib.Path) -> None:
     """A dollar in a command is the shell's, not Compose's: what the container gets is what the catalogue says."""
     joined = deployment()
     application = compose_says(application_project(joined), {**slot_environment(joined, "blue"), "RELEASE": "x"}, tmp_path)
-    plain = {name: [part.replace("$$", "$") for part in service["healthcheck"]["test"]] for name, service in application["services"].items() if "healthcheck" in service}
+    plain = {
+        name: [part.replace("$$", "$") for part in service["healthcheck"]["test"]]
+        for name, service in application["services"].items()
+        if "healthcheck" in service
+    }
     for service in joined.line.services.values():
         assert service.probe["command"][-1].replace("'", "") in plain[service.name][-1].replace("'", "")
     assert [part.replace("$$", "$") for part in application["services"]["migrate"]["entrypoint"]] == joined.line.jobs["migrate"]["command"]

@@ -52,7 +52,7 @@ def test_every_setting_is_described_and_has_a_default_that_fits(place: str, spec
 
 
 def test_only_the_address_has_no_default() -> None:
-    line, = problems_of({})
+    (line,) = problems_of({})
     assert line.startswith("codecov_url: is missing -> set it: Where users and CI reach Codecov")
 
 
@@ -77,15 +77,31 @@ def _with_applied_defaults(options: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        ("bool", "false", False), ("bool", "no", False), ("bool", "Off", False), ("bool", "0", False), ("bool", "n", False),
-        ("bool", "true", True), ("bool", "yes", True), ("bool", " ON ", True), ("bool", "1", True), ("bool", 0, False),
-        ("int", "80", 80), ("int", " 8080 ", 8080), ("int", "-1", -1),
-        ("str", 26, "26"), ("str", 4.6, "4.6"),
-        ("dict", '{"api": 2, "worker": 3}', {"api": 2, "worker": 3}), ("dict", "{api: 2}", {"api": 2}), ("dict", "api=2,worker=3", {"api": "2", "worker": "3"}),
+        ("bool", "false", False),
+        ("bool", "no", False),
+        ("bool", "Off", False),
+        ("bool", "0", False),
+        ("bool", "n", False),
+        ("bool", "true", True),
+        ("bool", "yes", True),
+        ("bool", " ON ", True),
+        ("bool", "1", True),
+        ("bool", 0, False),
+        ("int", "80", 80),
+        ("int", " 8080 ", 8080),
+        ("int", "-1", -1),
+        ("str", 26, "26"),
+        ("str", 4.6, "4.6"),
+        ("dict", '{"api": 2, "worker": 3}', {"api": 2, "worker": 3}),
+        ("dict", "{api: 2}", {"api": 2}),
+        ("dict", "api=2,worker=3", {"api": "2", "worker": "3"}),
         ("dict", "api=2 worker=3", {"api": "2", "worker": "3"}),
-        ("list", "[a.tar, b.tar]", ["a.tar", "b.tar"]), ("list", "a.tar, b.tar", ["a.tar", "b.tar"]), ("list", "a.tar", ["a.tar"]), ("list", ("a",), ["a"]),
+        ("list", "[a.tar, b.tar]", ["a.tar", "b.tar"]),
+        ("list", "a.tar, b.tar", ["a.tar", "b.tar"]),
+        ("list", "a.tar", ["a.tar"]),
+        ("list", ("a",), ["a"]),
     ],
-)  # fmt: skip
+)
 def test_text_from_the_command_line_becomes_its_type(kind: str, text: Any, value: Any) -> None:
     assert checked({"x": text}, {"x": {"type": kind}})["x"] == value
 
@@ -93,13 +109,29 @@ def test_text_from_the_command_line_becomes_its_type(kind: str, text: Any, value
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        ("bool", "maybe"), ("bool", 2), ("bool", []), ("int", "80.5"), ("int", 80.5), ("int", True), ("int", "1e3"), ("int", [80]),
-        ("str", True), ("str", []), ("str", {}), ("dict", "api"), ("dict", "{api"), ("dict", "[1]"), ("dict", ["a"]), ("dict", 7),
-        ("list", {"a": 1}), ("list", 7), ("list", "[1"),
+        ("bool", "maybe"),
+        ("bool", 2),
+        ("bool", []),
+        ("int", "80.5"),
+        ("int", 80.5),
+        ("int", True),
+        ("int", "1e3"),
+        ("int", [80]),
+        ("str", True),
+        ("str", []),
+        ("str", {}),
+        ("dict", "api"),
+        ("dict", "{api"),
+        ("dict", "[1]"),
+        ("dict", ["a"]),
+        ("dict", 7),
+        ("list", {"a": 1}),
+        ("list", 7),
+        ("list", "[1"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_its_type_is_one_problem(kind: str, value: Any) -> None:
-    line, = problems_of({"x": value}, {"x": {"type": kind, "default": None}})
+    (line,) = problems_of({"x": value}, {"x": {"type": kind, "default": None}})
     assert line.startswith("x: ")
     assert " is not " in line
     assert " -> give " in line
@@ -124,24 +156,31 @@ def test_options_of_a_mapping_keep_their_defaults() -> None:
 
 def test_all_problems_come_at_once() -> None:
     lines = problems_of({"codecov_edge": {"http_port": "x", "https": 1}, "codecov_smok": True, "codecov_images": {"pull": "alway", "archives": [["a"]]}})
-    assert [line.split(": ")[0] for line in lines] == ["codecov_smok", "codecov_url", "codecov_edge.https", "codecov_edge.http_port", "codecov_images.archives[0]", "codecov_images.pull"]
+    assert [line.split(": ")[0] for line in lines] == [
+        "codecov_smok",
+        "codecov_url",
+        "codecov_edge.https",
+        "codecov_edge.http_port",
+        "codecov_images.archives[0]",
+        "codecov_images.pull",
+    ]
 
 
 @pytest.mark.parametrize("value", ["correct-horse", "postgres://a:correct-horse@db/x", "user@correct-horse", "correct-horse " * 5])
 @pytest.mark.parametrize("setting", ["codecov_secrets", "codecov_redis", "codecov_replicas"])
 def test_text_in_the_place_of_a_mapping_is_never_shown(setting: str, value: str) -> None:
-    line, = problems_of({**URL, setting: value})
+    (line,) = problems_of({**URL, setting: value})
     assert "horse" not in line
 
 
 def test_a_url_in_the_place_of_a_number_is_never_shown() -> None:
-    line, = problems_of({**URL, "codecov_postgres": {"port": "postgres://a:correct-horse@db/x"}})
+    (line,) = problems_of({**URL, "codecov_postgres": {"port": "postgres://a:correct-horse@db/x"}})
     assert "horse" not in line
 
 
 def test_a_secret_in_the_wrong_place_is_sent_to_the_vault() -> None:
     for option in ("password", "secret_key", "access_key", "auth_token"):
-        line, = problems_of({**URL, "codecov_storage": {option: "correct-horse"}})
+        (line,) = problems_of({**URL, "codecov_storage": {option: "correct-horse"}})
         assert line == f"codecov_storage.{option}: is a secret and does not belong here -> move it to codecov_secrets, which belongs in a vault"
 
 

@@ -87,12 +87,23 @@ def test_more_reports_never_need_less(low: float, high: float, years: int, growt
 @pytest.mark.parametrize(
     ("rate", "options", "says"),
     [
-        ("many", {}, "reports_per_minute: 'many' is no number"), (None, {}, "reports_per_minute"), (-1, {}, "reports_per_minute: -1.0 is out of bounds"),
-        (25, {"strategy": 4}, "Allowed: 1, 2, 3"), (25, {"strategy": "II"}, "strategy"), (25, {"line": "codecof"}, "Allowed: codecov, codecov_enterprise"),
-        (25, {"growth": -0.1}, "50 % a year"), (25, {"years": 0}, "from 1 to 10"), (25, {"years": 11}, "from 1 to 10"), (25, {"years": 1.5}, "whole"), (25, {"report_mb": 0}, "more than 0"),
-        (25, {"utilisation": 1.5}, "at most 1"), (25, {"utilisation": 0}, "more than 0"), (float("nan"), {}, "reports_per_minute"), (float("inf"), {}, "reports_per_minute"),
+        ("many", {}, "reports_per_minute: 'many' is no number"),
+        (None, {}, "reports_per_minute"),
+        (-1, {}, "reports_per_minute: -1.0 is out of bounds"),
+        (25, {"strategy": 4}, "Allowed: 1, 2, 3"),
+        (25, {"strategy": "II"}, "strategy"),
+        (25, {"line": "codecof"}, "Allowed: codecov, codecov_enterprise"),
+        (25, {"growth": -0.1}, "50 % a year"),
+        (25, {"years": 0}, "from 1 to 10"),
+        (25, {"years": 11}, "from 1 to 10"),
+        (25, {"years": 1.5}, "whole"),
+        (25, {"report_mb": 0}, "more than 0"),
+        (25, {"utilisation": 1.5}, "at most 1"),
+        (25, {"utilisation": 0}, "more than 0"),
+        (float("nan"), {}, "reports_per_minute"),
+        (float("inf"), {}, "reports_per_minute"),
     ],
-)  # fmt: skip
+)
 def test_a_question_without_answer_is_refused(rate: Any, options: dict[str, Any], says: str) -> None:
     with pytest.raises(AnsibleFilterError, match="sizing: ") as refused:
         sizing(rate, **options)
@@ -136,7 +147,16 @@ GOOD_HOST: dict[str, Any] = {
     "names": {"codecov.example.com": {"resolves": True, "addresses": ["192.0.2.10"], "error": None}},
     "endpoints": {f"{host}.example.com:{port}": {"reachable": True, "error": None} for host, port in (("db", 5432), ("redis", 6379))},
 }
-BARE_HOST: dict[str, Any] = {"os": {}, "cpus": None, "memory_mb": None, "disk": {}, "clock": {}, "ports": {}, "docker": {"present": False, "cgroup": {}}, "names": {}}
+BARE_HOST: dict[str, Any] = {
+    "os": {},
+    "cpus": None,
+    "memory_mb": None,
+    "disk": {},
+    "clock": {},
+    "ports": {},
+    "docker": {"present": False, "cgroup": {}},
+    "names": {},
+}
 
 
 def problems_of(host: dict[str, Any], over: dict[str, Any] | None = None, base: dict[str, Any] | None = None) -> list[Problem]:
@@ -160,7 +180,14 @@ BAD_HOSTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str, str]] = [
     ("little memory", {"memory_mb": 2048}, {}, "error", "codecov_sizing.minimum_memory_mb", "2048 MB"),
     ("little space in /opt", {"disk": {"directory": {"free_gb": 4.0}}}, {}, "error", "codecov_sizing.minimum_disk_gb", "/opt has 4.0 GB"),
     ("little space for images", {"disk": {"docker": {"free_gb": 9.9}}}, {}, "error", "codecov_sizing.minimum_disk_gb", "/var/lib/docker has 9.9 GB"),
-    ("one full file system", {"disk": {"directory": {"free_gb": 4.0}, "docker": {"free_gb": 4.0}}}, {}, "error", "codecov_sizing.minimum_disk_gb", "free space there"),
+    (
+        "one full file system",
+        {"disk": {"directory": {"free_gb": 4.0}, "docker": {"free_gb": 4.0}}},
+        {},
+        "error",
+        "codecov_sizing.minimum_disk_gb",
+        "free space there",
+    ),
     ("a port that another holds", {"ports": {"80": HELD}}, {}, "error", "codecov_edge.http_port", "nginx (process 812)"),
     ("an https port that another holds", {"ports": {"443": HELD}}, {}, "error", "codecov_edge.https_port", "port 443"),
     ("a database out of reach", {"endpoints": {"db.example.com:5432": UNREACHABLE}}, EXTERNAL, "error", "codecov_postgres.host", "Connection refused"),
@@ -170,20 +197,47 @@ BAD_HOSTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str, str]] = [
     ("no CPU controller", {"docker": {"cgroup": {"cpu": False}}}, {}, "error", "codecov_resources.limits", "set it to false"),
     ("no memory controller", {"docker": {"cgroup": {"memory": False}}}, {}, "warning", "codecov_resources.limits", "ignores memory limits"),
     ("an unknown name", {"names": {"codecov.example.com": UNKNOWN}}, {}, "warning", "codecov_url", "enter it into DNS"),
-    ("an unknown name behind a load balancer", {"names": {"codecov.example.com": UNKNOWN}},
-     {"codecov_tls": {"mode": "disabled"}, "codecov_edge": {"behind_load_balancer": True}}, "error", "codecov_url", "through the load balancer"),
+    (
+        "an unknown name behind a load balancer",
+        {"names": {"codecov.example.com": UNKNOWN}},
+        {"codecov_tls": {"mode": "disabled"}, "codecov_edge": {"behind_load_balancer": True}},
+        "error",
+        "codecov_url",
+        "through the load balancer",
+    ),
     ("a clock that runs free", {"clock": {"ntp_synchronised": False}}, {}, "warning", "codecov_health.clock_skew_s", "chrony"),
     ("another processor", {"os": {"arch": "aarch64"}}, {}, "error", "codecov_images.repositories", "x86_64"),
-    ("fewer CPUs than the rule", {"cpus": 4}, {"codecov_sizing": {"reports_per_minute": 25}}, "warning", "codecov_sizing.reports_per_minute", "4 CPUs instead of 8"),
-    ("less memory than the rule", {"memory_mb": 16000}, {"codecov_sizing": {"reports_per_minute": 10}}, "warning", "codecov_sizing.reports_per_minute", "15 GB of memory"),
-    ("more reports than the host carries", {}, {"codecov_sizing": {"reports_per_minute": 40}}, "warning", "codecov_sizing.reports_per_minute", "2 x n1-standard-8"),
-]  # fmt: skip
+    (
+        "fewer CPUs than the rule",
+        {"cpus": 4},
+        {"codecov_sizing": {"reports_per_minute": 25}},
+        "warning",
+        "codecov_sizing.reports_per_minute",
+        "4 CPUs instead of 8",
+    ),
+    (
+        "less memory than the rule",
+        {"memory_mb": 16000},
+        {"codecov_sizing": {"reports_per_minute": 10}},
+        "warning",
+        "codecov_sizing.reports_per_minute",
+        "15 GB of memory",
+    ),
+    (
+        "more reports than the host carries",
+        {},
+        {"codecov_sizing": {"reports_per_minute": 40}},
+        "warning",
+        "codecov_sizing.reports_per_minute",
+        "2 x n1-standard-8",
+    ),
+]
 
 
 @pytest.mark.parametrize(("host", "over", "level", "setting", "says"), [case[1:] for case in BAD_HOSTS], ids=[case[0] for case in BAD_HOSTS])
 def test_a_bad_host_has_one_clear_problem(host: dict[str, Any], over: dict[str, Any], level: str, setting: str, says: str) -> None:
     base, over = (EXTERNAL, {}) if over is EXTERNAL else (None, over)
-    problem, = problems_of(host, over, base)
+    (problem,) = problems_of(host, over, base)
     assert (problem.level, problem.setting) == (level, setting)
     assert says in str(problem)
 
