@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pwd
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,17 @@ def program(name: str) -> str:
     return found
 
 
+def free_ports(count: int) -> list[int]:
+    """Different ports: all are held until the last is found."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -160,30 +168,33 @@ class Storage:
     """SeaweedFS with one private bucket."""
 
     def __init__(self, directory: Path) -> None:
-        self.port = free_port()
         directory.mkdir()
         identity = {"name": "codecov", "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}], "actions": ["Admin", "Read", "Write", "List"]}
         (directory / "s3.json").write_text(json.dumps({"identities": [identity]}))
-        ports = {name: free_port() for name in ("master.port", "volume.port", "filer.port", "master.port.grpc", "volume.port.grpc", "filer.port.grpc")}
+        names = ["s3.port", "s3.port.grpc"] + [f"{part}.port{kind}" for part in ("master", "volume", "filer") for kind in ("", ".grpc")]
+        ports = dict(zip(names, free_ports(len(names))))
+        self.port = ports["s3.port"]
         command = [
-            program("weed"), "server", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.port={self.port}",
-            f"-s3.port.grpc={free_port()}", f"-s3.config={directory}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=4", "-master.volumeSizeLimitMB=64",
+            program("weed"), "server", f"-dir={directory}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", f"-s3.config={directory}/s3.json",
+            "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=0", "-master.volumeSizeLimitMB=64",
             *[f"-{name}={port}" for name, port in ports.items()],
         ]  # fmt: skip
         self.process = Process(command, directory / "weed.log")
 
     def wait(self) -> None:
-        wait_for(self._has_bucket, "SeaweedFS", 60)
+        wait_for(self._takes_objects, "SeaweedFS", 60)
 
     def client(self) -> Minio:
         pool = urllib3.PoolManager(retries=False, timeout=5)
         return Minio(f"127.0.0.1:{self.port}", ACCESS_KEY, SECRET_KEY, secure=False, region="us-east-1", http_client=pool)
 
-    def _has_bucket(self) -> bool:
+    def _takes_objects(self) -> bool:
+        """Its S3 port answers before there is a place for objects."""
         assert self.process.child.poll() is None, self.process.output()[-2000:]
         try:
             if not self.client().bucket_exists(BUCKET):
                 self.client().make_bucket(BUCKET)
+            self.client().put_object(BUCKET, "ready", io.BytesIO(b"ready"), 5)
         except (urllib3.exceptions.HTTPError, S3Error, InvalidResponseError):
             return False
         return True
@@ -197,7 +208,7 @@ class Deployment:
 
     def __init__(self, directory: Path, postgres: Postgres, redis_server: Redis, storage: Storage) -> None:
         self.directory, self.postgres, self.redis, self.storage = directory, postgres, redis_server, storage
-        self.port, self.metrics_port = free_port(), free_port()
+        self.port, self.metrics_port = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.home = directory / "home"
         self.home.mkdir()
