@@ -4,15 +4,23 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import pathlib
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _rules, _settings
-from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import deployment_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import load_line, load_platform
+from ansible_collections.covstack.selfhosted.plugins.module_utils._compose import application_project, platform_project, slot_environment
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment, deployment_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._edge import routes, static_configuration
 from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import Problem
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import EMBEDDED, EXTERNAL, SECRET, merged
+from hypothesis import HealthCheck, event, settings
+from hypothesis import given as hypothesis_given
+from hypothesis import strategies as st
 
 TABLE: list[dict[str, Any]] = yaml.safe_load((pathlib.Path(__file__).parents[2] / "bad_settings.yml").read_text("utf-8"))
 SPEC = _settings.load_spec()
@@ -152,3 +160,59 @@ def test_every_rule_is_in_the_table_of_rules() -> None:
 def test_no_rule_needs_a_valid_address() -> None:
     for url in ("", "x", "https://", "https://[", "https://a:b", "https://a b", "https://a/b?c#d", "https://é.example.com", "https://" + "a" * 300):
         assert [problem.setting for problem in split(problems_of({**EMBEDDED, "codecov_url": url}))[0]] == ["codecov_url"]
+
+
+# --- whatever the settings ----------------------------------------------------------------------------------------------------
+
+WORDS = ["", " ", "api", "worker", "postgres", "a.example.com", "localhost", "127.0.0.1", "::1", "https://codecov.example.com", "http://[", "a:b@c", "10.0.0.0/8", "x" * 300]
+WORDS += ["é", "../..", "/opt/codecov", "8.0", "latest", "sha256:" + "0" * 64, "${secret:x}", "{{ x }}", "a\nb", "127.0.0.1:443", "registry.example.com:5000/a"]
+_texts = st.sampled_from(WORDS) | st.text(max_size=12)
+_scalars = st.none() | st.booleans() | st.integers(-1, 70000) | st.floats(allow_nan=False) | _texts
+_values = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_texts, inner, max_size=2), max_leaves=4)
+
+
+def _settings_of(options: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Settings whose types are right, and whose values are anything."""
+    return st.fixed_dictionaries({}, optional={name: _setting(spec) for name, spec in options.items()})
+
+
+def _setting(spec: dict[str, Any]) -> st.SearchStrategy[Any]:
+    if "options" in spec:
+        return _settings_of(spec["options"])
+    if "choices" in spec:
+        return st.sampled_from(spec["choices"])
+    by_type: dict[str, st.SearchStrategy[Any]] = {
+        "bool": st.booleans(),
+        "int": st.sampled_from([-1, 0, 1, 80, 443, 8001, 70000]),
+        "list": st.lists(_texts, max_size=2),
+        "dict": st.dictionaries(_texts, _values, max_size=2),
+    }
+    return by_type.get(spec.get("type", "str"), _texts)
+
+
+@functools.cache
+def _line(name: str) -> Any:
+    return load_line(name)
+
+
+@functools.cache
+def _platform(storage: str) -> Any:
+    return load_platform({"storage": storage})
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@hypothesis_given(st.booleans(), _settings_of(SPEC))
+def test_rules_judge_whatever_is_given_and_what_they_pass_can_be_rendered(external: bool, over: dict[str, Any]) -> None:
+    problems: list[Problem] = []
+    checked = _settings.check(merged(EXTERNAL if external else EMBEDDED, over), SPEC, problems)
+    if problems:  # only an address that is empty, since all types are right
+        assert [problem.setting for problem in problems] == ["codecov_url"]
+        return
+    joined = Deployment(checked, _line(checked["codecov_line"]), _platform(checked["codecov_storage"]["provider"]))
+    problems = _rules.problems_of(joined, [HOST])
+    assert all(len(str(problem).splitlines()) == 1 and problem.setting and problem.message and problem.way_out for problem in problems)
+    assert {problem.level for problem in problems} <= {"error", "warning"}
+    event("refused" if split(problems)[0] else "passed")
+    if not split(problems)[0]:
+        rendered = [platform_project(joined, {}), application_project(joined), slot_environment(joined, "blue"), static_configuration(joined), routes(joined)]
+        assert json.loads(json.dumps(rendered)) == rendered
