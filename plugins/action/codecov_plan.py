@@ -63,7 +63,8 @@ class ActionModule(ActionBase):
             merged = _config_merge.merge_layers([(layer["name"], layer["content"]) for layer in layers])
         except _config_merge.LayerError as error:
             return [error.args[0]]
-        return list(_config_validate.validate_install(merged.config, line=deployment.line.name, place=merged.place))
+        accepted = deployment.settings["codecov_config_accept_unknown"]
+        return list(_config_validate.validate_install(merged.config, line=deployment.line.name, place=merged.place, accept_unknown=accepted))
 
     def _operator_layer(self, path: str) -> t.Dict[str, t.Any]:
         """The operator's own codecov.yml. It may hold secrets, so it is judged here but never put into the plan."""
@@ -72,8 +73,12 @@ class ActionModule(ActionBase):
         try:
             with open(self._loader.path_dwim(path), encoding="utf-8") as stream:
                 content = yaml.safe_load(stream)
-        except (OSError, yaml.YAMLError) as error:
-            reason = str(error).replace("\n", " ")
+        except yaml.YAMLError as error:  # its text quotes the file, which may hold secrets
+            mark = getattr(error, "problem_mark", None)
+            reason = f"{path!r} is no YAML" + (f" (line {mark.line + 1}, column {mark.column + 1})" if mark else "")
+            raise AnsibleActionFail(f"codecov_config_file: {reason} -> mend the file; `yamllint` shows the place") from error
+        except OSError as error:
+            reason = f"{path!r}: {error.strerror}"
             raise AnsibleActionFail(f"codecov_config_file: {reason} -> give the path of a readable YAML file on the controller, or leave it empty") from error
         return {"name": "codecov_config_file", "content": content}
 

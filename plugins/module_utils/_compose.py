@@ -162,7 +162,7 @@ def platform_project(deployment: Deployment, files: t.Mapping[str, str]) -> t.Di
         for name, service in services.items()
         if any(mount.get("file") in files for mount in service.mounts)
     }
-    networks = sorted({network for service in services.values() for network in service.networks} | {"app", "data"})
+    networks = sorted({network for service in services.values() for network in service.networks})
     volumes = [volume["name"] for service in services.values() for volume in service.volumes]
     project: t.Dict[str, t.Any] = {
         "name": NAME,
@@ -242,7 +242,7 @@ def _application_service(deployment: Deployment, service: Service) -> t.Dict[str
         **rendered,
         **({"environment": environment} if environment else {}),
         **({"volumes": volumes} if volumes else {}),
-        "networks": list(service.networks),
+        "networks": deployment.networks(service),
         # A stop goes the other way round: the gateway finishes its requests before the services behind it go.
         **({"depends_on": upstreams} if upstreams else {}),
         "scale": f"${{{_replicas_variable(service.name)}}}",
@@ -264,7 +264,7 @@ def application_project(deployment: Deployment) -> t.Dict[str, t.Any]:
     """The application as a Compose project, the same for both slots."""
     services = {name: _application_service(deployment, service) for name, service in deployment.line.services.items()}
     services.update({name: _job(deployment, name, job) for name, job in deployment.line.jobs.items()})
-    networks = sorted({network for service in deployment.line.services.values() for network in service.networks})
+    networks = sorted({network for service in deployment.line.services.values() for network in deployment.networks(service)})
     return {
         "name": f"{NAME}-${{SLOT}}",
         "services": services,

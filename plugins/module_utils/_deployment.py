@@ -11,6 +11,7 @@ import typing as t
 from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Line, Service, load_line, load_platform
+from ansible_collections.covstack.selfhosted.plugins.module_utils._providers import provider_secrets
 
 NAME = "codecov"
 SLOTS = ("blue", "green")
@@ -73,6 +74,11 @@ class Deployment:
     def embedded(self) -> t.Dict[str, Service]:
         """Platform services that this deployment runs."""
         return {name: service for name, service in self.platform.items() if self.mode(name) == "embedded"}
+
+    def networks(self, service: Service) -> t.List[str]:
+        """Networks of an application's service. A network that no platform service stands on does not exist."""
+        present = {network for platform in self.embedded().values() for network in platform.networks}
+        return [network for network in service.networks if network in present]
 
     def version(self, service: Service) -> str:
         return str(self.settings["codecov_versions"].get(service.name, service.version))
@@ -138,7 +144,9 @@ class Deployment:
             return "redis://:${secret:redis_password}@redis:6379/0"
         has_password = "redis_password" in self.settings["codecov_secrets"]
         login = f"{given['username']}:${{secret:redis_password}}@" if has_password else ""
-        return f"{'rediss' if given['tls'] else 'redis'}://{login}{given['host']}:{given['port']}/{given['database']}"
+        # redis-py and Celery agree on this spelling of the option alone.
+        query = "?ssl_cert_reqs=required" if given["tls"] else ""
+        return f"{'rediss' if given['tls'] else 'redis'}://{login}{given['host']}:{given['port']}/{given['database']}{query}"
 
     def values(self) -> t.Dict[str, t.Any]:
         """Derived values that the catalogue may name as {name}. None means unset."""
@@ -168,6 +176,10 @@ class Deployment:
                 wanted.append({"name": f"{service}_password", "format": "urlsafe", "length": 40})
         if self.mode("storage") == "embedded":
             wanted += [{"name": "storage_access_key", "format": "hex", "length": 20}, {"name": "storage_secret_key", "format": "urlsafe", "length": 40}]
+        names = {secret["name"] for secret in wanted}
+        for provided in provider_secrets(self.settings["codecov_providers"])[0]:
+            if provided.name not in names:
+                wanted.append({"name": provided.name, "format": provided.format, **({"length": provided.length} if provided.length else {})})
         return wanted
 
     def own_ca(self) -> bool:

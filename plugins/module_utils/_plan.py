@@ -172,6 +172,7 @@ def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
         "smoke": given["codecov_smoke"],
         "releases_kept": given["codecov_releases_kept"],
         "config_file": given["codecov_config_file"],
+        "config_accept_unknown": given["codecov_config_accept_unknown"],
         "config_allow_change": given["codecov_config_allow_change"],
         "tls": given["codecov_tls"],
         "release": given["codecov_release"],
@@ -200,7 +201,8 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "application": _application(deployment, _container_probe_source()),
         "external_check": _external_check(deployment),
         "bucket_command": _bucket_command(deployment),
-        "config": {"layers": layers, "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
+        # The operator's layers may hold secrets written out: roles pass them on, the plan must not show them.
+        "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
         "health": _health(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
         "own_ca": deployment.own_ca(),

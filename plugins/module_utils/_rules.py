@@ -18,6 +18,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue imp
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import at
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_schema import PROTECTED_KEYS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CONTROL_PORT, METRICS_PORT, Deployment
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import format_path
 from ansible_collections.covstack.selfhosted.plugins.module_utils._providers import provider_layer, provider_secrets
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import given_problems, references
 from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import Problem
@@ -770,19 +771,15 @@ def _storage_keys(deployment: Deployment) -> Problems:
 
 
 def _secret_references(deployment: Deployment) -> Problems:
-    """Configuration may name secrets that are given here or generated; anything else would surprise in the middle of a run."""
-    settings = deployment.settings
-    generated, given = provider_secrets(settings["codecov_providers"])
-    known = {*settings["codecov_secrets"], *given, *_secrets_only_you_know(deployment), *(spec.name for spec in generated)}
+    """Configuration may also name secrets that are on the host already; codecov_config knows those and refuses the rest."""
+    known = {str(name) for name in deployment.settings["codecov_secrets"]} | set(_secrets_only_you_know(deployment))
     known |= {secret["name"] for secret in deployment.required_secrets()}
     for variable in ("codecov_config_group", "codecov_config_host"):
-        for name, paths in references(settings[variable]).items():
+        for name, paths in references(deployment.settings[variable]).items():
             if name not in known:
-                place = ".".join(str(part) for part in (variable, *paths[0]))
-                close = difflib.get_close_matches(name, sorted(str(item) for item in known), n=1, cutoff=0.6)
-                yield Problem(
-                    place, f"names the secret {name!r}, which nobody gives", f"did you mean {close[0]!r}?" if close else f"set codecov_secrets.{name}"
-                )
+                close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+                way_out = f"did you mean {close[0]!r}?" if close else f"set codecov_secrets.{name}"
+                yield _warning(format_path((variable, *paths[0])), f"names the secret {name!r}, which only the host may know", way_out)
 
 
 # --- providers, configuration -----------------------------------------------------------------------------------------------
