@@ -466,8 +466,8 @@ def main_of(module: Any) -> None:
         docker = None
     report = observe(settings, client, docker)
     result = {
-        "changed": False, "healthy": not report.names(FAILED), "probes": [asdict(entry) for entry in report.results], "failed": report.names(FAILED),
-        "warnings_found": report.names(WARNING), "summary": report.summary, "slot": report.slot, "waited_s": report.waited_s,
+        "changed": False, "healthy": not report.names(FAILED), "probes": [asdict(entry) for entry in report.results], "failed_probes": report.names(FAILED),
+        "warned_probes": report.names(WARNING), "summary": report.summary, "slot": report.slot, "waited_s": report.waited_s,
     }
     bad = missing_required(report, settings.required)
     if bad:

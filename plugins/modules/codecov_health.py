@@ -219,13 +219,13 @@ probes:
   sample:
     - {"name": "api", "state": "ok", "latency_ms": 12, "proves": "edge, gateway, api and database work end to end", "detail": "200", "cause": "",
       "remedy": ""}
-failed:
+failed_probes:
   description: Names of the probes that failed.
   returned: always
   type: list
   elements: str
   sample: []
-warnings_found:
+warned_probes:
   description: Names of the probes that warned.
   returned: always
   type: list
