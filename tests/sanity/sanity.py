@@ -27,8 +27,9 @@ PASSED = CACHE / "passed"
 BIN = Path(sys.executable).parent
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OLDEST_TARGET_PYTHON = "3.9"  # RHEL 9, see tests/config.yml
-# Sanity tests judge Ansible content. These are the programs around it; ruff and mypy judge them.
-NOT_CONTENT = ("requirements/", "tools/", "tests/app/", "tests/bench/", "tests/images/", "tests/lab/")
+# Sanity tests judge Ansible content. What else is below tests are programs around it; ruff and mypy judge those.
+TESTS_OF_CONTENT = ("tests/config.yml", "tests/integration/", "tests/sanity/", "tests/unit/")
+NOT_CONTENT = ("requirements/", "tools/", "tests/")
 
 # ansible-test runs this instead of downloading pip's own bootstrap script. Its options are those of `pip install`,
 # apart from two that only the real script knows.
@@ -48,8 +49,12 @@ def content_files() -> list[Path]:
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=REPOSITORY, check=True, capture_output=True, text=True,
     ).stdout
-    names = sorted({name for name in listing.split("\0") if name and not name.startswith(NOT_CONTENT)})
-    return [Path(name) for name in names if os.path.lexists(REPOSITORY / name)]
+    names = sorted(set(listing.split("\0")) - {""})
+    return [Path(name) for name in names if is_content(name) and os.path.lexists(REPOSITORY / name)]
+
+
+def is_content(name: str) -> bool:
+    return name.startswith(TESTS_OF_CONTENT) or not name.startswith(NOT_CONTENT)
 
 
 def digest(files: list[Path]) -> str:

@@ -47,7 +47,7 @@ def text_of(path: Path) -> str:
 
 
 def files_below(*directories: str, suffixes: tuple[str, ...]) -> list[Path]:
-    return [path for path in repository_files() if relative(path).split("/")[0] in directories and path.suffix in suffixes]
+    return [path for path in repository_files() if relative(path).split("/", maxsplit=1)[0] in directories and path.suffix in suffixes]
 
 
 def test_no_registry_host_and_no_machine_path_is_committed() -> None:
