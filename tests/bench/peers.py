@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import typing as t
 
 from lab import hosts
 from lab.shell import CACHE, ROOT, LabError
 
 BIN = pathlib.Path(sys.executable).parent
+PEER_HOST = "bench-peer"
 # Not ours to commit: put a checkout there (or name one) to be compared with it.
 GEERLINGGUY = pathlib.Path(os.environ.get("COVSTACK_BENCH_GEERLINGGUY_DOCKER", ROOT / ".cache" / "bench" / "roles" / "geerlingguy.docker"))
 
@@ -46,16 +49,18 @@ def compose_up(host: str, project: str, *arguments: str) -> None:
     command("docker", "exec", hosts.container(host), "docker", "compose", "--project-name", project, *arguments, "up", "--detach", "--wait")
 
 
-def geerlingguy_playbook() -> pathlib.Path | None:
-    """A playbook with the public role, where the role is at hand."""
+def geerlingguy() -> t.Callable[[], object] | None:
+    """The public role on a host of its own, where the role is at hand: a function that runs it once more."""
     if not (GEERLINGGUY / "tasks" / "main.yml").exists():
         return None
-    play = CACHE / "bench" / "geerlingguy.yml"
-    play.parent.mkdir(parents=True, exist_ok=True)
-    # The distribution's engine is there already; the role's own repository may be out of reach.
-    play.write_text(
-        "- hosts: all\n  become: true\n  vars:\n    docker_add_repo: false\n    docker_packages: [docker.io]\n    docker_install_compose_plugin: false\n"
-        "    docker_install_compose: false\n    docker_packages_state: present\n    docker_obsolete_packages: []\n"
-        f"  roles:\n    - {GEERLINGGUY}\n"
-    )
-    return play
+    hosts.create(PEER_HOST)
+    directory = inventory("peer", {"peer": [PEER_HOST]})
+    play = directory / "geerlingguy.docker.yml"
+    play.write_text(f"- hosts: peer\n  become: true\n  roles:\n    - {GEERLINGGUY}\n")
+    # Its package lists are wanted, and the distribution's engine has to do: Docker's own repository may be out of reach.
+    command("docker", "exec", hosts.container(PEER_HOST), "apt-get", "update")
+    settings = {
+        "docker_add_repo": False, "docker_packages": ["docker.io"], "docker_obsolete_packages": [], "docker_install_compose_plugin": True,
+        "docker_compose_package": "docker-compose",
+    }
+    return lambda: playbook(play, directory, "--extra-vars", json.dumps(settings))
