@@ -1,7 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Generate the reference: roles/*/README.md from meta/argument_specs.yml, docs/modules.md from the modules' own documentation.
+"""Generate the reference: roles/*/README.md from meta/argument_specs.yml, docs/modules.md from the documentation
+of modules and filters.
 
     tools/docs [--check]
 
@@ -160,8 +161,8 @@ def return_rows(values: Options, prefix: str = "") -> Iterator[list[str]]:
         yield from return_rows(value.get("contains") or {}, f"{prefix}{name}.")
 
 
-def module_section(name: str, documentation: Mapping[str, Any]) -> Iterator[str]:
-    """One module of docs/modules.md."""
+def plugin_section(name: str, documentation: Mapping[str, Any]) -> Iterator[str]:
+    """One module or filter of docs/modules.md."""
     doc = documentation["doc"]
     yield from [f"## {name}", "", f"{paragraphs(doc['short_description'])[0]}.", ""]
     for paragraph in paragraphs(doc.get("description")):
@@ -175,42 +176,49 @@ def module_section(name: str, documentation: Mapping[str, Any]) -> Iterator[str]
         [attribute, str(detail.get("support", "")), cell(*paragraphs(detail.get("description")), *paragraphs(detail.get("details")))]
         for attribute, detail in sorted((doc.get("attributes") or {}).items())
     ]
-    yield from ["### Attributes", "", *table(["Attribute", "Support", "Details"], rows)]
+    if rows:
+        yield from ["### Attributes", "", *table(["Attribute", "Support", "Details"], rows)]
     yield from ["### Examples", "", "```yaml", documentation["examples"].strip("\n"), "```", ""]
     if documentation.get("return"):
         yield from ["### Return values", "", *table(["Name", "Type", "Meaning"], list(return_rows(documentation["return"])))]
 
 
-def module_names() -> list[str]:
-    return sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py") if not path.stem.startswith("_"))
+def plugin_names(kind: str) -> list[str]:
+    """Names of the modules or filters."""
+    directory = REPOSITORY / "plugins" / {"module": "modules"}.get(kind, kind)
+    return sorted(path.stem for path in directory.glob("*.py") if not path.stem.startswith("_"))
 
 
-def module_documentation() -> dict[str, Any]:
-    """What ansible-doc knows of every module of the checkout, documentation fragments resolved."""
-    names = [f"{COLLECTION}.{name}" for name in module_names()]
+def plugin_documentation(kind: str) -> dict[str, Any]:
+    """What ansible-doc knows of the modules or filters of the checkout, documentation fragments resolved."""
+    names = plugin_names(kind)
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".ansible" / "collections")}
-    command = [str(Path(sys.executable).parent / "ansible-doc"), "--type", "module", "--json", *names]
+    program = str(Path(sys.executable).parent / "ansible-doc")
+    command = [program, "--type", kind, "--json", *[f"{COLLECTION}.{name}" for name in names]]
     answer = subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True)
     documentation: dict[str, Any] = json.loads(answer.stdout)
-    missing = sorted(set(names) - set(documentation))
+    missing = [name for name in names if f"{COLLECTION}.{name}" not in documentation]
     if missing:
         raise DocumentationError(f"no documentation for {', '.join(missing)}: {answer.stderr.strip()}")
-    return documentation
+    return {name: documentation[f"{COLLECTION}.{name}"] for name in names}
+
+
+def index(title: str, documentation: Mapping[str, Any]) -> list[str]:
+    """A table of plugins with links to their sections."""
+    return table([title, "Does"], [[f"[{name}](#{name})", paragraphs(page["doc"]["short_description"])[0]] for name, page in documentation.items()])
 
 
 def modules_page() -> str:
-    """docs/modules.md: an index, then every module."""
-    documentation = module_documentation()
+    """docs/modules.md: an index, then every module and filter."""
+    modules, filters = plugin_documentation("module"), plugin_documentation("filter")
     lines = [
-        NOTICE.format(source="the modules in plugins/modules"), "", "# Modules", "",
-        "Playbooks and roles of this collection use these modules. They also work on their own. `ansible-doc covstack.selfhosted.NAME` says the same.", "",
+        NOTICE.format(source="the plugins in plugins/modules and plugins/filter"), "", "# Modules and filters", "",
+        "Playbooks and roles of this collection use these modules. They also work on their own. `ansible-doc covstack.selfhosted.NAME` says the same "
+        "(`ansible-doc --type filter` for a filter).", "",
     ]
-    lines += table(
-        ["Module", "Does"],
-        [[f"[{name}](#{name})", paragraphs(documentation[f"{COLLECTION}.{name}"]["doc"]["short_description"])[0]] for name in module_names()],
-    )
-    for name in module_names():
-        lines += module_section(name, documentation[f"{COLLECTION}.{name}"])
+    lines += index("Module", modules) + index("Filter", filters)
+    for name, page in {**modules, **filters}.items():
+        lines += plugin_section(name, page)
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -23,7 +23,10 @@ SHIPPED = {
     "playbooks", "plugins", "roles",
 }
 VERBS = sorted(path.stem for path in (REPOSITORY / "playbooks").glob("*.yml"))
-MODULES = sorted(path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
+PLUGINS = {
+    kind: sorted(path.stem for path in (REPOSITORY / "plugins" / directory).glob("*.py") if path.stem != "__init__")
+    for kind, directory in (("module", "modules"), ("filter", "filter"))
+}
 
 
 def run(command: list[str], cwd: Path, collections: Path | None = None) -> str:
@@ -80,10 +83,11 @@ def test_dependencies_at_hand_are_in_the_declared_range(tmp_path: Path) -> None:
     assert {name: versions[name] for name, wanted in dependencies.items() if not meets_requirements(versions[name], wanted)} == {}
 
 
-def test_every_module_documents_itself_once_installed(installed: Path, tmp_path: Path) -> None:
-    names = [f"covstack.selfhosted.{name}" for name in MODULES]
-    documentation = json.loads(run(["ansible-doc", "--type", "module", "--json", *names], tmp_path, installed))
-    assert set(documentation) == set(names)
+@pytest.mark.parametrize("kind", PLUGINS)
+def test_every_plugin_documents_itself_once_installed(kind: str, installed: Path, tmp_path: Path) -> None:
+    names = [f"covstack.selfhosted.{name}" for name in PLUGINS[kind]]
+    documentation = json.loads(run(["ansible-doc", "--type", kind, "--json", *names], tmp_path, installed))
+    assert names and set(documentation) == set(names)
     for name, page in documentation.items():
         assert str(installed) in page["doc"]["filename"], name
 
