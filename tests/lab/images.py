@@ -27,7 +27,7 @@ TESTS = ROOT / "tests"
 IMAGES = TESTS / "images"
 BASE = "debian:trixie-slim"
 DIGEST_LABEL = "covstack.lab.digest"
-MIRROR = os.environ.get("COVSTACK_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+MIRROR = os.environ.get("COVSTACK_DEBIAN_MIRROR", "")  # empty: what debootstrap itself takes
 IGNORED = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "wheels"}
 BUILDS_AT_ONCE = 3
 
@@ -216,7 +216,7 @@ def _debootstrap() -> None:
         raise LabError(f"no registry answers, and making {BASE} with debootstrap needs root. Run as root once, or load that image with docker load.")
     with tempfile.TemporaryDirectory(prefix="covstack-lab-") as scratch, step(f"make {BASE} with debootstrap (about 30 s)"):
         root = pathlib.Path(scratch) / "root"
-        run("debootstrap", "--variant=minbase", "trixie", str(root), MIRROR)
+        run("debootstrap", "--variant=minbase", "trixie", str(root), *([MIRROR] if MIRROR else []))
         _slim(root)
         archive = pathlib.Path(scratch) / "root.tar"
         run("tar", "--numeric-owner", "-C", str(root), "-cf", str(archive), ".")
@@ -226,10 +226,9 @@ def _debootstrap() -> None:
 
 def _slim(root: pathlib.Path) -> None:
     """What makes Debian's slim images slim: no documentation, no translations, no package lists."""
-    security = MIRROR.rstrip("/") + "-security"
-    (root / "etc/apt/sources.list").write_text(
-        f"deb {MIRROR} trixie main\ndeb {MIRROR} trixie-updates main\ndeb {security} trixie-security main\n"
-    )
+    sources = root / "etc/apt/sources.list"
+    mirror = sources.read_text().split()[1].rstrip("/")  # "deb MIRROR trixie main", as debootstrap left it
+    sources.write_text(f"deb {mirror} trixie main\ndeb {mirror} trixie-updates main\ndeb {mirror}-security trixie-security main\n")
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(
         "".join(f"path-exclude /usr/share/{name}/*\n" for name in ("doc", "man", "info", "locale")) + "path-include /usr/share/doc/*/copyright\n"
     )
