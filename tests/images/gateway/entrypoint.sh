@@ -2,7 +2,7 @@
 # Waits for what it routes to, writes HAProxy's configuration from the environment, and becomes HAProxy.
 set -eu
 
-templates=/usr/local/share/gateway
+templates=${GATEWAY_TEMPLATES:-/usr/local/share/gateway}
 target=${GATEWAY_CONFIG_DIRECTORY:-/etc/haproxy}
 
 wait_for() { # name host port seconds
@@ -47,6 +47,7 @@ CODECOV_API_TLS=$(tls_flag "$CODECOV_API_SCHEME")
 CODECOV_IA_TLS=$(tls_flag "$CODECOV_IA_SCHEME")
 CODECOV_MINIO_TLS=$(tls_flag "$CODECOV_MINIO_SCHEME")
 GATEWAY_DIRECTORY=$target
+GATEWAY_PIDFILE=${GATEWAY_PIDFILE:-/run/haproxy.pid}
 # Any value that is not empty switches these on, even "false".
 GATEWAY_ISOLATION="chroot /var/lib/haproxy
     user haproxy
@@ -54,7 +55,7 @@ GATEWAY_ISOLATION="chroot /var/lib/haproxy
 if [ -n "${CODECOV_GATEWAY_CHROOT_DISABLED:-}" ] || [ "$(id -u)" != 0 ]; then GATEWAY_ISOLATION=""; fi
 GATEWAY_ADMIN="#"
 if [ "$CODECOV_API_ADMIN_ENABLED" = true ]; then GATEWAY_ADMIN=""; fi
-export CODECOV_DEFAULT_TLS CODECOV_API_TLS CODECOV_IA_TLS CODECOV_MINIO_TLS GATEWAY_DIRECTORY GATEWAY_ISOLATION GATEWAY_ADMIN
+export CODECOV_DEFAULT_TLS CODECOV_API_TLS CODECOV_IA_TLS CODECOV_MINIO_TLS GATEWAY_DIRECTORY GATEWAY_PIDFILE GATEWAY_ISOLATION GATEWAY_ADMIN
 
 # As in the public image the directory belongs to haproxy; root needs CAP_DAC_OVERRIDE to write there.
 if [ ! -w "$target" ]; then
