@@ -129,7 +129,8 @@ def api_failure(response: Response, what: str) -> StepFailed:
         place = urlsplit(response.headers.get("Location") or "").netloc or "another path"
         return StepFailed(f"the API redirects to {place}", "use the URL that clients use: scheme, name and port", detail)
     if response.status == 404:
-        return StepFailed("there is no such page behind this URL", "look at the edge's and the gateway's routes, and at url", detail)
+        return StepFailed("there is no such page behind this URL; the edge has no route while no healthy container is there",
+                          "run the playbook covstack.selfhosted.health, and check url", detail)
     if response.status in (502, 503, 504):
         return StepFailed("the edge or the gateway reaches no healthy api", "run the playbook covstack.selfhosted.health", detail)
     if response.status >= 500:
