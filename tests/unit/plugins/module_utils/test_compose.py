@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import os
@@ -437,12 +438,13 @@ def test_compose_accepts_and_understands_both_projects(over: dict[str, Any], bas
 def test_compose_changes_no_command(tmp_path: pathlib.Path) -> None:
     """A dollar in a command is the shell's, not Compose's: what the container gets is what the catalogue says."""
     joined = deployment()
-    application = compose_says(application_project(joined), {**slot_environment(joined, "blue"), "RELEASE": "x"}, tmp_path)
-    plain = {
-        name: [part.replace("$$", "$") for part in service["healthcheck"]["test"]]
-        for name, service in application["services"].items()
-        if "healthcheck" in service
-    }
-    for service in joined.line.services.values():
-        assert service.probe["command"][-1].replace("'", "") in plain[service.name][-1].replace("'", "")
-    assert [part.replace("$$", "$") for part in application["services"]["migrate"]["entrypoint"]] == joined.line.jobs["migrate"]["command"]
+    commands = {"entrypoint": ["sh", "-c", "echo $HOME ${HOME} $$ `id` 'a b'"], "command": ["$1"], "probe": {"command": ["sh", "-c", "test $(id -u) = 1"]}}
+    worker = dataclasses.replace(joined.line.services["worker"], **commands)
+    changed = dataclasses.replace(joined, line=dataclasses.replace(joined.line, services={**joined.line.services, "worker": worker}))
+    rendered = application_project(changed)["services"]["worker"]
+    assert rendered["entrypoint"][2] == "echo $$HOME $${HOME} $$$$ `id` 'a b'"
+    understood = compose_says(application_project(changed), {**slot_environment(changed, "blue"), "RELEASE": "x"}, tmp_path)["services"]["worker"]
+    # What `config` prints may be read by Compose again, so it escapes dollars once more.
+    plain = json.loads(json.dumps(understood).replace("$$", "$"))
+    assert (plain["entrypoint"], plain["command"]) == (commands["entrypoint"], commands["command"])
+    assert plain["healthcheck"]["test"] == ["CMD", *worker.probe["command"]]
