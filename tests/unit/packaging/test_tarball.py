@@ -22,6 +22,27 @@ SHIPPED = {
     "CHANGELOG.md", "COPYING", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "catalogue", "changelogs", "docs", "inventories", "meta",
     "playbooks", "plugins", "roles",
 }
+# What the example inventories take from the environment of the operator.
+OPERATOR = {
+    "CODECOV_LICENSE": "an-example-licence",
+    "CODECOV_GITHUB_CLIENT_SECRET": "an-example-client-secret",
+    "CODECOV_POSTGRES_PASSWORD": "an-example-password",
+    "CODECOV_STORAGE_ACCESS_KEY": "an-example-access-key",
+    "CODECOV_STORAGE_SECRET_KEY": "an-example-secret-key",
+}
+PLAN_AND_COMPARE = """\
+- name: Plan the deployment of an example inventory
+  hosts: codecov
+  gather_facts: false
+  vars:
+    __codecov_host_checks: false  # this machine is not the host that shall carry it
+  roles:
+    - role: covstack.selfhosted.codecov
+  tasks:
+    - name: Compare what the deployment does not run itself
+      ansible.builtin.assert:
+        that: codecov_plan.external | sort == external | sort
+"""
 VERBS = sorted(path.stem for path in (REPOSITORY / "playbooks").glob("*.yml"))
 PLUGINS = {
     kind: sorted(path.stem for path in (REPOSITORY / "plugins" / directory).glob("*.py") if path.stem != "__init__")
@@ -33,6 +54,7 @@ def run(command: list[str], cwd: Path, collections: Path | None = None) -> str:
     """Run a program of this Python's environment away from the checkout; its output, or a failure that shows it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
+    environment.update(OPERATOR)
     if collections is not None:
         environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
     answer = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
@@ -103,3 +125,14 @@ def test_documentation_of_modules_and_roles_is_valid(installed: Path, tmp_path: 
     """Markup, and references to options, return values, modules and roles of this collection."""
     collection = installed / "ansible_collections" / "covstack" / "selfhosted"
     run(["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs", "self", str(collection)], tmp_path)
+
+
+@pytest.mark.parametrize(("inventory", "external"), [("strategy_1", []), ("strategy_1_cloud", ["postgres", "redis", "storage"])])
+def test_example_inventory_is_planned_without_a_problem(inventory: str, external: list[str], installed: Path, tmp_path: Path) -> None:
+    playbook = tmp_path / "plan.yml"
+    playbook.write_text(PLAN_AND_COMPARE)
+    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "external": external}
+    output = run(
+        ["ansible-playbook", str(playbook), "-i", str(REPOSITORY / "inventories" / inventory), "--extra-vars", json.dumps(local)], tmp_path, installed,
+    )
+    assert "failed=0" in output
