@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _catalogue
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _catalogue, _plan
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import CatalogueError, Service, lines, load_line, load_platform
+from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import merge_layers
+from ansible_collections.covstack.selfhosted.plugins.module_utils._config_validate import validate_install
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import resolve
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import EMBEDDED, EXTERNAL, deployment
@@ -172,3 +174,21 @@ def test_todays_line_leaves_no_public_default_secret_and_no_lost_task() -> None:
     assert config["setup"]["telemetry"]["enabled"] is False
     assert config["setup"]["tasks"]["celery"] == {"acks_late": True, "reject_on_worker_lost": True}
     assert config["services"]["minio"]["auto_create_bucket"] is False
+
+
+ADDRESSES: dict[str, dict[str, Any]] = {
+    "https": {},
+    "http and a port": {"codecov_url": "http://codecov.example.com:8080", "codecov_tls": {"mode": "disabled"}, "codecov_edge": {"http_port": 8080}},
+    "an IP address": {"codecov_url": "https://192.0.2.7"},
+    "Timescale": {"codecov_timescale": {"mode": "embedded"}},
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("base", [EMBEDDED, EXTERNAL], ids=["embedded", "external"])
+@pytest.mark.parametrize("over", ADDRESSES.values(), ids=ADDRESSES)
+def test_settings_that_are_right_make_a_codecov_yml_that_is_right(line: str, base: dict[str, Any], over: dict[str, Any]) -> None:
+    over = {name: value for name, value in over.items() if line == "codecov" or name != "codecov_timescale"}
+    layers = _plan.config_layers(deployment({**over, "codecov_line": line}, base))[0]
+    merged = merge_layers([(layer["name"], layer["content"]) for layer in layers])
+    assert [str(problem) for problem in validate_install(merged.config, line=line, place=merged.place)] == []
