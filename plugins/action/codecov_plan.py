@@ -11,7 +11,7 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _config_merge, _config_validate, _plan, _rules, _settings, _sizing
-from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment, deployment_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment, deployment_of
 
 
 class ActionModule(ActionBase):
@@ -29,15 +29,17 @@ class ActionModule(ActionBase):
         deployment, problems = self._deployment(task_vars)
         if deployment and not _errors(problems):
             problems += _rules.problems_of(deployment, self._hosts(task_vars))
+        if deployment and not _errors(problems):
             problems += self._config_problems(deployment)
         self._refuse(problems)
-        plan = _plan.plan_of(t.cast(Deployment, deployment))
-        plan["host"] = self._host_info(plan, task_vars)
+        wanted = t.cast(Deployment, deployment)
+        host = self._host_info(wanted, task_vars)
+        fitted = _sizing.fitted_to(wanted, host)
         if parameters["host_checks"]:
-            host_problems = _sizing.host_problems(t.cast(Deployment, deployment), plan["host"])
+            host_problems = _sizing.host_problems(fitted, host)
             self._refuse(host_problems)
             problems += host_problems
-        return {**result, **plan, "changed": False, "warnings": [str(problem) for problem in problems]}
+        return {**result, **_plan.plan_of(fitted), "host": host, "changed": False, "warnings": [str(problem) for problem in problems]}
 
     def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
         problems: t.List[t.Any] = []
@@ -49,11 +51,10 @@ class ActionModule(ActionBase):
         """What placement rules need to know of every host of the play."""
         hosts = []
         for name in task_vars.get("ansible_play_hosts_all", []):
-            variables = task_vars["hostvars"][name]
-            settings = {key: variables.get(key) or {} for key in ("codecov_edge", "codecov_postgres", "codecov_redis", "codecov_storage")}
-            embedded = any(settings[key].get("mode", "embedded") == "embedded" for key in settings if key != "codecov_edge")
-            behind = bool(settings["codecov_edge"].get("behind_load_balancer", False))
-            hosts.append({"name": name, "url": variables.get("codecov_url", ""), "embedded_data": embedded, "behind_load_balancer": behind})
+            settings = _settings.check(_settings.settings_of(task_vars["hostvars"][name]), _settings.load_spec(), [])
+            embedded = any(settings[f"codecov_{service}"]["mode"] == "embedded" for service in ("postgres", "redis", "storage"))
+            behind = settings["codecov_edge"]["behind_load_balancer"]
+            hosts.append({"name": name, "url": settings["codecov_url"], "embedded_data": embedded, "behind_load_balancer": behind})
         return hosts
 
     def _config_problems(self, deployment: Deployment) -> t.List[t.Any]:
@@ -62,7 +63,7 @@ class ActionModule(ActionBase):
         try:
             merged = _config_merge.merge_layers([(layer["name"], layer["content"]) for layer in layers])
         except _config_merge.LayerError as error:
-            return [error.args[0]]
+            return [error.problem]
         accepted = deployment.settings["codecov_config_accept_unknown"]
         return list(_config_validate.validate_install(merged.config, line=deployment.line.name, place=merged.place, accept_unknown=accepted))
 
@@ -82,8 +83,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"codecov_config_file: {reason} -> give the path of a readable YAML file on the controller, or leave it empty") from error
         return {"name": "codecov_config_file", "content": content}
 
-    def _host_info(self, plan: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
-        arguments = {"directory": plan["directory"], "deployment": plan["name"], **plan["needs"]}
+    def _host_info(self, deployment: Deployment, task_vars: t.Any) -> t.Dict[str, t.Any]:
+        arguments = {"directory": deployment.settings["codecov_directory"], "deployment": NAME, **_plan.needs_of(deployment)}
         info = self._execute_module("covstack.selfhosted.codecov_host_info", module_args=arguments, task_vars=task_vars)
         if info.get("failed"):
             raise AnsibleActionFail(info.get("msg", "codecov_host_info failed"), result=info)

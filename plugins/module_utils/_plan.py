@@ -121,6 +121,13 @@ def _endpoints(deployment: Deployment) -> t.List[str]:
     return endpoints
 
 
+def needs_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """What the host must offer or reach: ports to publish, names to resolve, external endpoints."""
+    edge = deployment.settings["codecov_edge"]
+    ports = [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
+    return {"ports": ports, "names": [deployment.hostname], "endpoints": _endpoints(deployment)}
+
+
 def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
     """How to ask external services from a container of the release, before anything else is touched: arguments of `docker run`."""
     checks = sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external")
@@ -183,7 +190,6 @@ def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
 def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """The plan of a host. Plain data, safe to print."""
     layers, callbacks, _problems = config_layers(deployment)
-    edge = deployment.settings["codecov_edge"]
     platform = deployment.embedded()
     return {
         "name": NAME,
@@ -206,9 +212,8 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "health": _health(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
         "own_ca": deployment.own_ca(),
-        "local_address": f"127.0.0.1:{deployment.port}",
+        "local_address": f"127.0.0.1:{deployment.port}" if deployment.edge_serves_url else None,
         "settings": _settings(deployment),
-        "needs": {"ports": [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])], "names": [deployment.hostname], "endpoints": _endpoints(deployment)},
     }
 
 
