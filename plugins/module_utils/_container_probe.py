@@ -51,6 +51,11 @@ def skipped(detail: str) -> Finding:
     return Finding("", state=SKIPPED, detail=detail)
 
 
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def package(name: str) -> Any:
     """A package of the application's image."""
     import importlib
@@ -402,8 +407,8 @@ def check_postgres(context: Context) -> str:
         raise Finding("; ".join(problems), "as a superuser of the database: create the extensions, and GRANT CREATE ON SCHEMA public", detail=detail)
     password = urlsplit(url).password or ""
     if password != unquote(password):
-        raise Finding("the password has %XX in it, which the api takes literally and the worker decodes", "use a password of letters, digits, - . _ ~",
-                      WARNING, detail)
+        raise Finding("the password has a percent sign in it, which the api takes literally and the worker decodes",
+                      "use a password of letters, digits, - . _ ~", WARNING, detail)
     return detail
 
 
@@ -1014,9 +1019,9 @@ def command_check(options: argparse.Namespace) -> int:
     results = redact(results, secrets)
     if options.json:
         document = {"results": results, "at": time.time(), **({"presigned": context.presigned} if context and context.presigned else {})}
-        print(json.dumps(document), flush=True)
+        say(json.dumps(document))
     else:
-        print(show(results), flush=True)
+        say(show(results))
     return 1 if any(result["state"] == FAILED for result in results) else 0
 
 
@@ -1027,13 +1032,13 @@ def command_http(options: argparse.Namespace) -> int:
     try:
         answer = request("GET", options.url, options.timeout)
     except (OSError, http.client.HTTPException) as error:
-        print(f"{options.url}: {type(error).__name__}: {error}")
+        say(f"{options.url}: {type(error).__name__}: {error}")
         return 1
     if answer.status != options.status:
-        print(f"{options.url}: status {answer.status} instead of {options.status}")
+        say(f"{options.url}: status {answer.status} instead of {options.status}")
         return 1
     if options.body and not re.search(options.body, answer.text):
-        print(f"{options.url}: the body is not the expected one")
+        say(f"{options.url}: the body is not the expected one")
         return 1
     return 0
 
@@ -1056,19 +1061,19 @@ def celery_app(config: Config, timeout: float) -> Any:
 def command_worker(options: argparse.Namespace) -> int:
     """The node of this container answers through the broker. A draining one does not, and is none the worse for it."""
     if os.path.exists(DRAIN_FILE):
-        print("draining")
+        say("draining")
         return 0
     node = f"celery@{os.environ.get('HOSTNAME') or socket.gethostname()}"
     try:
         answers = celery_app(Config.load(), options.timeout).control.ping(destination=[node], timeout=options.timeout, limit=1)
     except Finding as finding:
-        print(finding.cause)
+        say(finding.cause)
         return 1
     except Exception as error:  # kombu raises the errors of its transports
-        print(f"no connection to the broker: {type(error).__name__}")
+        say(f"no connection to the broker: {type(error).__name__}")
         return 1
     if not any(node in answer for answer in answers or []):
-        print(f"{node} does not answer")
+        say(f"{node} does not answer")
         return 1
     return 0
 
@@ -1379,13 +1384,13 @@ def command_repair(options: argparse.Namespace) -> int:
         document = {"error": {"cause": finding.cause, "remedy": finding.remedy, "detail": finding.detail}}
     document = redact(document, secrets)
     if options.json:
-        print(json.dumps(document), flush=True)
+        say(json.dumps(document))
     elif "error" in document:
-        print(f"{document['error']['cause']} -> {document['error']['remedy']}", flush=True)
+        say(f"{document['error']['cause']} -> {document['error']['remedy']}")
     else:
         for found in document["uploads"]:
-            print(f"{found['action']:<13} {found['repository']} {found['commit'][:12]} upload {found['upload_id']}, {found['age_s']} s: {found['reason']}")
-        print(", ".join(f"{number} {action}" for action, number in document["counts"].items()), flush=True)
+            say(f"{found['action']:<13} {found['repository']} {found['commit'][:12]} upload {found['upload_id']}, {found['age_s']} s: {found['reason']}")
+        say(", ".join(f"{number} {action}" for action, number in document["counts"].items()))
     return 1 if "error" in document else 0
 
 

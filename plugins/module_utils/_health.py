@@ -341,20 +341,19 @@ class Round:
             containers = self.docker.containers(self.settings.deployment)
         except DockerError as error:
             return [Result("docker", FAILED, "the containers can be asked", cause=str(error), remedy="start the Docker engine: systemctl status docker")]
-        edge = self._edge(containers)
+        edge = self._edge(self.docker, containers)
         results = [edge.result] if edge else []
         self.slot = self.settings.slot or (edge.slot if edge else None)
-        inside = pool.submit(self._inside, containers, checks, pool) if checks else None
+        inside = pool.submit(self._inside, self.docker, containers, checks, pool) if checks else None
         results += self._container_results(containers)
         return results + (inside.result() if inside else [])
 
-    def _edge(self, containers: Sequence[Container]) -> EdgeView | None:
-        assert self.docker is not None
+    def _edge(self, docker: Docker, containers: Sequence[Container]) -> EdgeView | None:
         edge = next((container for container in containers if container.service == "edge" and container.running), None)
         if edge is None:
             return None
         try:
-            return probe_edge(self.docker, edge, self.settings)
+            return probe_edge(docker, edge, self.settings)
         except DockerError as error:
             return EdgeView(Result("edge", FAILED, "", cause=str(error), remedy=f"docker logs {edge.name}"))
 
@@ -371,8 +370,7 @@ class Round:
             results += [judge_containers(name, None, containers_of(containers, name, self.slot)) for name in others]
         return results
 
-    def _inside(self, containers: Sequence[Container], checks: Sequence[str], pool: ThreadPoolExecutor) -> list[Result]:
-        assert self.docker is not None
+    def _inside(self, docker: Docker, containers: Sequence[Container], checks: Sequence[str], pool: ThreadPoolExecutor) -> list[Result]:
         web, worker = asked_containers(containers, self.settings, self.slot)
         if web is None or worker is None:
             return failed_checks(checks, "no running container of the application can be asked", "see the container probes")
@@ -383,8 +381,8 @@ class Round:
         for_worker = [name for name in checks if name in WORKER_CHECKS]
         if web.id == worker.id:  # one command in a container at a time
             for_web, for_worker = for_web + for_worker, []
-        asked = pool.submit(run_inside, self.docker, worker, self.settings, for_worker, False) if for_worker else None
-        results, urls = run_inside(self.docker, web, self.settings, for_web, presign) if for_web else ([], {})
+        asked = pool.submit(run_inside, docker, worker, self.settings, for_worker, False) if for_worker else None
+        results, urls = run_inside(docker, web, self.settings, for_web, presign) if for_web else ([], {})
         if presign:
             blocked = Result(PRESIGNED, FAILED, PRESIGNED_PROVES, cause="no URL was signed, because the check storage failed", remedy="see the probe storage")
             results.append(probe_presigned(self.client, urls) if urls else blocked)

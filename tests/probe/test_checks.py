@@ -168,7 +168,7 @@ class TestPostgres:
     def test_password_that_is_read_in_two_ways(self, probe: ProbeRun, config: dict[str, Any], deployment: Deployment) -> None:
         config["services"]["database_url"] = deployment.postgres.url.replace(":unused@", ":un%75sed@")
         result = probe.check("postgres", config=config)["postgres"]
-        assert (result["state"], "%XX" in result["cause"]) == ("warning", True)
+        assert (result["state"], "percent sign" in result["cause"]) == ("warning", True)
 
     def test_empty_database_before_the_first_migration(self, probe: ProbeRun, config: dict[str, Any], deployment: Deployment) -> None:
         connection = psycopg2.connect(deployment.postgres.url)
@@ -201,7 +201,7 @@ class TestRedis:
         (("--requirepass", "right"), "", "failed", "demands a password"),
         (("--appendonly", "yes", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"), "", "warning", "drops queued tasks"),
         (("--appendonly", "no"), "", "warning", "appendonly is off"),
-        (("--cluster-enabled", "yes"), "", "failed", "Redis Cluster"),
+        (("--cluster-enabled", "yes", "--cluster-port", str(free_port())), "", "failed", "Redis Cluster"),
         (("--replicaof", "127.0.0.1", "1"), "", "failed", "replica"),
         (("--maxmemory", "1"), "", "failed", "out of memory"),
     ])
@@ -353,7 +353,8 @@ class TestClock:
         with web_server(200, {"Date": formatdate(time.time() + 90, usegmt=True)}) as url:
             config["services"]["minio"].update(host="127.0.0.1", port=int(url.rsplit(":", 1)[1]))
             result = probe.check("clock", config=config)["clock"]
-        assert result["state"] == "failed" and "storage +89" in result["cause"] or "storage +9" in result["cause"]
+        assert result["state"] == "failed"
+        assert 80 < float(result["cause"].split("storage +")[1].split()[0]) < 92
 
     @pytest.mark.parametrize(("seconds", "other", "expected"), [(0.2, 100.1, 0.0), (0.2, 110.1, 9.9), (2.0, 91.0, -9.0), (0.0, 100.4, 0.4)])
     def test_what_the_measurement_explains_is_no_skew(self, seconds: float, other: float, expected: float) -> None:

@@ -109,7 +109,7 @@ def test_silence() -> None:
 def test_something_that_is_not_http() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         def answer() -> None:
-            connection, _ = server.accept()
+            connection = server.accept()[0]
             connection.recv(1000)
             connection.sendall(b"220 mail.example.com ESMTP\r\n")
             connection.close()
