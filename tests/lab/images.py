@@ -111,7 +111,7 @@ def _files(image: Image) -> list[pathlib.Path]:
 
 def digest(image: Image, base: str, digests: t.Mapping[str, str]) -> str:
     """What the image is made of: files with modes, arguments, wheels, and what it stands on."""
-    total = hashlib.sha256(json.dumps([base, dict(image.args), list(image.wheels), [digests.get(need) for need in image.needs]], sort_keys=True).encode())
+    total = hashlib.sha256(json.dumps([base, dict(image.args), _requirements(image), [digests.get(need) for need in image.needs]], sort_keys=True).encode())
     for path in _files(image):
         total.update(f"{path.relative_to(TESTS)} {path.stat().st_mode & 0o111}\n".encode())
         total.update(path.read_bytes())
@@ -129,11 +129,16 @@ def existing(tags: t.Sequence[str]) -> dict[str, str]:
     return digests
 
 
+def _requirements(image: Image) -> str:
+    """The wheels that an image wants; each entry is a requirement or a file of them."""
+    return "\n".join((TESTS / wheel).read_text() if (TESTS / wheel).is_file() else wheel for wheel in image.wheels)
+
+
 def _wheels(image: Image) -> pathlib.Path | None:
     """Wheels for the image's Python, downloaded on this machine: containers may not trust its way to PyPI."""
     if not image.wheels:
         return None
-    requirements = "\n".join((TESTS / wheel).read_text() if (TESTS / wheel).is_file() else wheel for wheel in image.wheels)
+    requirements = _requirements(image)
     target = CACHE / "wheels" / hashlib.sha256(requirements.encode()).hexdigest()[:16]
     if (target / ".complete").exists():
         return target

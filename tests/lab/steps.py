@@ -88,8 +88,16 @@ def unit_steps() -> list[Step]:
 def integration_steps() -> list[Step]:
     return [
         Step("images", python("lab", "registry", "up")),
+        contract(),
         Step("integration", ("tests/integration/run",), count="counts"),
     ]
+
+
+def contract() -> Step:
+    """The stand-in against its contract, among the servers of the test images."""
+    step = Step("contract", (), count="junit")
+    results = ("--volume", f"{step.junit.parent}:/output", "covstack-lab/contract:latest", f"--junitxml=/output/{step.junit.name}")
+    return dataclasses.replace(step, command=("docker", "run", "--rm", "--init", *results))
 
 
 def scenario_names() -> list[str]:
