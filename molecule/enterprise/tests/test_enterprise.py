@@ -12,7 +12,7 @@ def running(host) -> dict[str, str]:
 
 def test_the_new_version_runs_in_the_other_slot(host) -> None:
     application = {name: image.rsplit(":", 1)[1] for name, image in running(host).items() if "-green-" in name or "-blue-" in name}
-    assert application == {name: "v4.6.0" for name in ("codecov-green-web-1", "codecov-green-worker-1", "codecov-green-worker-2")}
+    assert application == dict.fromkeys(("codecov-green-web-1", "codecov-green-worker-1", "codecov-green-worker-2"), "v4.6.0")
 
 
 def test_the_edge_serves_it(host) -> None:
