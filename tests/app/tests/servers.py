@@ -73,9 +73,7 @@ class Process:
         self.log = log
         self._stream = log.open("ab")
         self._start = log.stat().st_size
-        self.child = subprocess.Popen(
-            command, stdout=self._stream, stderr=subprocess.STDOUT, env=env, cwd=cwd, user=user, start_new_session=True
-        )
+        self.child = subprocess.Popen(command, stdout=self._stream, stderr=subprocess.STDOUT, env=env, cwd=cwd, user=user, start_new_session=True)
 
     def output(self) -> str:
         """What this process wrote, not an earlier one with the same log."""

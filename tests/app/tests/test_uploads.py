@@ -10,6 +10,8 @@ import requests
 from client import LCOV, Repository, cli_body, new_sha
 from servers import BUCKET, program, running, wait_for
 
+OLD_FORMAT = b"app.py\n<<<<<< network\n# path=lcov.info\nTN:\nSF:app.py\nDA:1,1\nDA:2,0\nend_of_record\n<<<<<< EOF\n"
+
 
 def test_result_is_visible_everywhere(deployment, api, worker):
     repository, sha = Repository(deployment), new_sha()
@@ -85,7 +87,7 @@ def test_presigned_url_signs_the_host_alone_and_expires(deployment, api):
     assert requests.put(location, data=b"x", timeout=10).status_code == 200
 
 
-@pytest.mark.parametrize(("version", "body"), [("v4", None), ("v2", b"app.py\n<<<<<< network\n# path=l\nTN:\nSF:app.py\nDA:1,1\nDA:2,0\nend_of_record\n<<<<<< EOF\n")])
+@pytest.mark.parametrize(("version", "body"), [("v4", None), ("v2", OLD_FORMAT)], ids=["v4", "v2"])
 def test_older_uploaders(deployment, api, worker, version, body):
     repository, sha = Repository(deployment), new_sha()
     url = f"{deployment.url}/upload/{version}?commit={sha}&token={repository.token}&branch=main&package=custom-1.0"

@@ -6,9 +6,8 @@ import os
 import sys
 
 import click
-
 from standin import licence, logs, metrics, storage
-from standin.broker import HEALTH_CHECK_QUEUE
+from standin.broker import HEALTH_CHECK_QUEUE, celery_app
 from standin.config import get_config, is_enterprise_line
 
 
@@ -45,14 +44,14 @@ def cli() -> None:
 @click.option("--queue", multiple=True, default=["celery"], help="Queues to listen to")
 def worker(name: str, concurrency: int, debug: bool, queue: tuple[str, ...]) -> None:
     set_up()
-    from standin import tasks
+    from standin import tasks  # noqa: F401 (registers the tasks; late, so that the metrics answer first)
 
     arguments = ["worker", "-n", name, "-c", str(concurrency), "-l", "debug" if debug else "info"]
     if get_config("setup", "celery_queues_enabled", default=True):
         arguments += ["-Q", queue_names(queue)]
     if get_config("setup", "celery_beat_enabled", default=True):
         arguments += ["-B", "-s", os.path.expanduser("~/celerybeat-schedule")]
-    sys.exit(tasks.celery_app.worker_main(argv=arguments))
+    sys.exit(celery_app.worker_main(argv=arguments))
 
 
 if __name__ == "__main__":

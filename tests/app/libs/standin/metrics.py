@@ -23,7 +23,7 @@ SECONDS = Histogram("worker_task_timers_full_runtime_seconds", "Total runtime of
 def serve() -> None:
     """Starts before Celery is ready, and says nothing about Celery: it must not be used as a probe."""
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(registry)
     start_http_server(PORT, registry=registry)
 
 
@@ -73,4 +73,4 @@ def _retried(sender: Any, **_: Any) -> None:
 
 @signals.worker_process_shutdown.connect
 def _child_ended(pid: int, **_: Any) -> None:
-    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+    multiprocess.mark_process_dead(pid)

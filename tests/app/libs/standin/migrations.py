@@ -158,9 +158,7 @@ class Migration:
         if self.statements:
             cursor.execute(self.statements)
         if self.version:
-            cursor.execute(
-                "INSERT INTO constants VALUES ('version', %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [self.version]
-            )
+            cursor.execute("INSERT INTO constants VALUES ('version', %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value", [self.version])
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())", [self.app, self.name])
 
 
@@ -171,9 +169,7 @@ def base_migrations() -> list[Migration]:
         # The older line runs on PostgreSQL 10 and has no breadcrumbs.
         ("upload_breadcrumbs", 1): "" if is_enterprise_line() else BREADCRUMBS_TABLE,
     }
-    return [
-        Migration(app, f"{number:04d}_standin", statements.get((app, number), "")) for app, size in SIZES.items() for number in range(1, size + 1)
-    ]
+    return [Migration(app, f"{number:04d}_standin", statements.get((app, number), "")) for app, size in SIZES.items() for number in range(1, size + 1)]
 
 
 def release_migrations(version: str) -> list[Migration]:

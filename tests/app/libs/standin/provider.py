@@ -38,9 +38,7 @@ class Provider:
         headers = {"Authorization": f"token {self._bot_key}", "Accept": "application/json", "User-Agent": "Default"}
         retries = urllib3.Retry(total=UNREACHABLE_RETRIES, connect=0, status=0, redirect=3)
         try:
-            response = self._client().request(
-                method, f"{self._api_url}{path}", headers=headers, retries=retries, body=json.dumps(body) if body else None
-            )
+            response = self._client().request(method, f"{self._api_url}{path}", headers=headers, retries=retries, body=json.dumps(body) if body else None)
         except urllib3.exceptions.HTTPError as error:
             raise ProviderUnreachable(f"{self._service} was not able to be reached: {error}") from error
         if response.status >= 300:

@@ -35,7 +35,7 @@ class PendingUploads:
         return bool(self._client.exists(self.key))
 
     def take(self) -> list[dict[str, Any]]:
-        taken = []
+        taken: list[dict[str, Any]] = []
         # LPOP with a count: the reason why Redis must be at least 6.2.
         while batch := self._client.lpop(self.key, 50):
             taken.extend(json.loads(item) for item in batch)

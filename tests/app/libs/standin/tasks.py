@@ -179,8 +179,7 @@ def merge_intermediate(cursor: Any, client: Any, report: reports.Report, results
     merged = []
     for upload_id in [result["upload_id"] for result in results if result["successful"]]:
         cursor.execute(
-            "UPDATE reports_upload SET state = 'merged', state_id = %s, order_number = %s, updated_at = now()"
-            " WHERE id = %s AND state <> 'merged' RETURNING id",
+            "UPDATE reports_upload SET state = 'merged', state_id = %s, order_number = %s, updated_at = now() WHERE id = %s AND state <> 'merged' RETURNING id",
             [MERGED, report.sessions, upload_id],
         )
         if cursor.fetchone():

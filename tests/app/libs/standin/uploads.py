@@ -59,8 +59,8 @@ class Repository:
 def _repository(row: dict[str, Any] | None) -> Repository | None:
     if row is None:
         return None
-    names = Repository.__dataclass_fields__
-    return Repository(**{name: str(row[name]) if name == "upload_token" else row[name] for name in names})
+    values: dict[str, Any] = {name: row[name] for name in Repository.__dataclass_fields__}
+    return Repository(**{**values, "upload_token": str(row["upload_token"])})
 
 
 def repository_by_slug(cursor: Any, service: str, owner: str, name: str) -> Repository | None:
@@ -82,8 +82,7 @@ def get_or_create_commit(cursor: Any, repository: Repository, commitid: str, val
     """The commit, and whether it is new or learned something. What a commit already knows stays."""
     given = {name: values.get(name) for name in ("branch", "parent", "pullid")}
     cursor.execute(
-        "INSERT INTO commits (repoid, commitid, branch, parent, pullid) VALUES (%s, %s, %s, %s, %s)"
-        " ON CONFLICT (repoid, commitid) DO NOTHING RETURNING *",
+        "INSERT INTO commits (repoid, commitid, branch, parent, pullid) VALUES (%s, %s, %s, %s, %s) ON CONFLICT (repoid, commitid) DO NOTHING RETURNING *",
         [repository.repoid, commitid, *given.values()],
     )
     if row := cursor.fetchone():
@@ -133,9 +132,7 @@ def create_upload(cursor: Any, repository: Repository, commit: dict[str, Any], r
 def insert_upload(cursor: Any, report_id: int, **columns: Any) -> dict[str, Any]:
     names = ", ".join(columns)
     places = ", ".join(["%s"] * len(columns))
-    cursor.execute(
-        f"INSERT INTO reports_upload (report_id, state, {names}) VALUES (%s, 'started', {places}) RETURNING *", [report_id, *columns.values()]
-    )
+    cursor.execute(f"INSERT INTO reports_upload (report_id, state, {names}) VALUES (%s, 'started', {places}) RETURNING *", [report_id, *columns.values()])
     return cursor.fetchone()
 
 

@@ -16,9 +16,7 @@ from standin.web.http import Request, Response, database, router, text
 
 log = logging.getLogger("upload.views.legacy")
 
-UNKNOWN_TOKEN = (
-    "{'detail': ErrorDetail(string='Could not find a repository associated with upload token %s', code='not_found')}"
-)
+UNKNOWN_TOKEN = "{'detail': ErrorDetail(string='Could not find a repository associated with upload token %s', code='not_found')}"
 
 
 class UnknownToken(Exception):

@@ -16,5 +16,5 @@ def show(_: Request) -> Response:
     registry: CollectorRegistry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(registry)
     return Response(generate_latest(registry), 200, "text/plain; version=0.0.4; charset=utf-8")

@@ -72,9 +72,7 @@ def login(_: Request, provider: str) -> Response:
     client = redis_store.connect()
     client.setex(f"oauth-state-{state}", 500, json.dumps(f"{codecov_url()}/{provider}"))
     client.setex(f"session-{session}", 86400, json.dumps({"provider": service}))
-    query = urlencode(
-        {"response_type": "code", "scope": SCOPES[service.split("_")[0]], "client_id": get_config(service, "client_id"), "state": state}
-    )
+    query = urlencode({"response_type": "code", "scope": SCOPES[service.split("_")[0]], "client_id": get_config(service, "client_id"), "state": state})
     flags = "; HttpOnly; Path=/; SameSite=Lax" + ("; Secure" if get_config("setup", "secure_cookie", default=True) else "")
     domain = get_config("setup", "http", "cookies_domain")
     flags += f"; Domain={domain}" if domain else ""

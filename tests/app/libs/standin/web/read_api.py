@@ -70,9 +70,7 @@ def show_commit(commit: dict[str, Any]) -> dict[str, Any]:
 def show_files(report: dict[str, Any] | None) -> list[dict[str, Any]]:
     files = (report or {}).get("files", {})
     names = ("lines", "hits", "misses", "partials", "coverage")
-    return [
-        {"name": name, "totals": {**dict(zip(names, totals[1:])), "coverage": round(float(totals[5]), 2)}} for name, (_, totals) in files.items()
-    ]
+    return [{"name": name, "totals": {**dict(zip(names, totals[1:])), "coverage": round(float(totals[5]), 2)}} for name, (_, totals) in files.items()]
 
 
 def paginated(results: list[Any]) -> dict[str, Any]:
