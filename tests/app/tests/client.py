@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import time
 import zlib
 from typing import Any
 from uuid import uuid4
@@ -11,7 +13,7 @@ from uuid import uuid4
 import psycopg2
 import psycopg2.extras
 import requests
-from servers import Deployment, wait_for
+from servers import APP, PYTHON, Deployment, Process, wait_for
 
 LCOV = "TN:\nSF:app.py\nDA:1,1\nDA:2,1\nDA:3,1\nDA:4,0\nend_of_record\n"
 
@@ -94,3 +96,28 @@ def cli_body(content: str, filename: str) -> bytes:
 
 def new_sha() -> str:
     return (uuid4().hex + uuid4().hex)[:40]
+
+
+class EmptyDatabase:
+    def __init__(self, deployment: Deployment, name: str) -> None:
+        self.deployment, self.url = deployment, deployment.postgres.url.replace("/postgres", f"/{name}")
+
+    def query(self, statement: str) -> list[tuple]:
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def manage(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return self.deployment.manage(*arguments, SERVICES__DATABASE_URL=self.url, **extra)
+
+    def start(self, *arguments: str, **extra: str) -> Process:
+        environment = self.deployment.environment(SERVICES__DATABASE_URL=self.url, **extra)
+        log = self.deployment.directory / f"manage-{time.monotonic_ns()}.log"
+        return Process([PYTHON, "manage.py", *arguments], log, env=environment, cwd=APP / "apps/codecov-api")
+
+    def applied(self) -> int:
+        return self.query("SELECT count(*) FROM django_migrations")[0][0]

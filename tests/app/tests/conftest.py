@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg2
 import pytest
 
 # The tests' own modules, and the program for the tests that need no server.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parents[1] / "libs")]
 
+from client import EmptyDatabase  # noqa: E402
 from servers import Deployment, Postgres, Process, Redis, Storage, running  # noqa: E402
 
 
@@ -50,3 +53,14 @@ def api(deployment: Deployment) -> Iterator[Process]:
 def worker(deployment: Deployment) -> Iterator[Process]:
     with running(deployment.start_worker()) as process:
         yield process
+
+
+@pytest.fixture
+def empty(deployment: Deployment) -> Iterator[EmptyDatabase]:
+    name = f"empty_{uuid4().hex[:8]}"
+    connection = psycopg2.connect(deployment.postgres.url)
+    connection.autocommit = True
+    connection.cursor().execute(f"CREATE DATABASE {name}")
+    yield EmptyDatabase(deployment, name)
+    connection.cursor().execute(f"DROP DATABASE {name}")
+    connection.close()

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
-from collections.abc import Iterator
-from uuid import uuid4
 
-import psycopg2
-import psycopg2.extras
-import pytest
-from servers import APP, PYTHON, Deployment, Process, wait_for
+from servers import APP, PYTHON, wait_for
 
 LOCK = "lock:djang-migrations-lock"
 SHELL_SCRIPT = """
@@ -25,42 +19,6 @@ found.language = "python"
 found.save()
 print(created, found.upload_token)
 """
-
-
-class EmptyDatabase:
-    def __init__(self, deployment: Deployment, name: str) -> None:
-        self.deployment, self.url = deployment, deployment.postgres.url.replace("/postgres", f"/{name}")
-
-    def query(self, statement: str) -> list[tuple]:
-        connection = psycopg2.connect(self.url)
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall()
-        finally:
-            connection.close()
-
-    def manage(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return self.deployment.manage(*arguments, SERVICES__DATABASE_URL=self.url, **extra)
-
-    def start(self, *arguments: str, **extra: str) -> Process:
-        environment = self.deployment.environment(SERVICES__DATABASE_URL=self.url, **extra)
-        log = self.deployment.directory / f"manage-{time.monotonic_ns()}.log"
-        return Process([PYTHON, "manage.py", *arguments], log, env=environment, cwd=APP / "apps/codecov-api")
-
-    def applied(self) -> int:
-        return self.query("SELECT count(*) FROM django_migrations")[0][0]
-
-
-@pytest.fixture
-def empty(deployment: Deployment) -> Iterator[EmptyDatabase]:
-    name = f"empty_{uuid4().hex[:8]}"
-    connection = psycopg2.connect(deployment.postgres.url)
-    connection.autocommit = True
-    connection.cursor().execute(f"CREATE DATABASE {name}")
-    yield EmptyDatabase(deployment, name)
-    connection.cursor().execute(f"DROP DATABASE {name}")
-    connection.close()
 
 
 def test_migrate_creates_what_the_contract_names(empty):

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 from client import Repository, new_sha
-from servers import PYTHON, Deployment, free_port, running, wait_for
+from servers import PYTHON, Deployment, Process, free_port, running, wait_for
 
 OLD_COBERTURA = '<coverage timestamp="1000000000"><packages/></coverage>'
 LATE_ACKNOWLEDGEMENT = {
@@ -41,11 +41,9 @@ def processing_key(repository: Repository, sha: str) -> str:
     return f"upload-processing-state/{repository.repoid}/{sha}/processing"
 
 
-def wait_until_processing(repository: Repository, sha: str) -> None:
-    redis = repository.deployment.redis.client
-    wait_for(lambda: redis.exists(processing_key(repository, sha)) and repository.commit(sha)["state"] == "pending", "UploadProcessor")
-    # The processor adds itself once more when it runs.
-    wait_for(lambda: redis.llen("celery") == 0, "empty queue")
+def wait_until_processing(worker: Process) -> None:
+    """Before that, the Upload task has emptied the pending list but not handed it on."""
+    wait_for(lambda: "Received upload processor task" in worker.output(), "UploadProcessor")
 
 
 def test_expired_report_and_missing_file_are_errors(deployment, api):
@@ -102,7 +100,7 @@ def test_sigterm_finishes_the_running_task_and_takes_no_new_one(deployment, api)
     repository, sha, later = Repository(deployment), new_sha(), new_sha()
     with running(deployment.start_worker(STANDIN_TASK_SECONDS="2.5")) as worker:
         repository.upload(sha)
-        wait_until_processing(repository, sha)
+        wait_until_processing(worker)
         os.kill(worker.child.pid, signal.SIGTERM)
         wait_for(lambda: "Warm shutdown" in worker.output(), "warm shutdown")
         repository.upload(later)
@@ -119,9 +117,9 @@ def test_sigterm_finishes_the_running_task_and_takes_no_new_one(deployment, api)
 def test_sigkill_loses_the_upload_without_late_acknowledgement(deployment, api):
     repository, sha, other = Repository(deployment), new_sha(), new_sha()
     redis = deployment.redis.client
-    with running(deployment.start_worker(STANDIN_TASK_SECONDS="30")):
+    with running(deployment.start_worker(STANDIN_TASK_SECONDS="30")) as worker:
         repository.upload(sha)
-        wait_until_processing(repository, sha)
+        wait_until_processing(worker)
     assert not any("UploadProcessor" in task for task in [*redis.lrange("celery", 0, -1), *redis.hvals("unacked")])
     with running(deployment.start_worker()):
         # Proof that the new worker works: another commit's upload goes through meanwhile.
@@ -136,9 +134,9 @@ def test_late_acknowledgement_gives_the_upload_to_another_worker(deployment, api
     # A killed worker's tasks come back after this time; 900 s unless it is set. Celery looks for them when a worker starts
     # and then every 100 s.
     settings = {**LATE_ACKNOWLEDGEMENT, "SETUP__TASKS__CELERY__VISIBILITY_TIMEOUT": "1"}
-    with running(deployment.start_worker(STANDIN_TASK_SECONDS="30", **settings)):
+    with running(deployment.start_worker(STANDIN_TASK_SECONDS="30", **settings)) as worker:
         repository.upload(sha)
-        wait_until_processing(repository, sha)
+        wait_until_processing(worker)
     redis = deployment.redis.client
     wait_for(lambda: 0 < redis.zcard("unacked_index") == redis.zcount("unacked_index", 0, time.time() - 1.5), "unacknowledged tasks of some age")
     with running(deployment.start_worker(**settings)):
@@ -149,7 +147,7 @@ def test_killed_pool_process_gives_its_task_back_at_once(deployment, api):
     repository, sha = Repository(deployment), new_sha()
     with running(deployment.start_worker(STANDIN_TASK_SECONDS="1.5", **LATE_ACKNOWLEDGEMENT)) as worker:
         repository.upload(sha)
-        wait_until_processing(repository, sha)
+        wait_until_processing(worker)
         for child in pool_processes(worker.child.pid):
             os.kill(child, signal.SIGKILL)
         assert repository.wait_for_state(sha, "complete")["totals"]["s"] == 1

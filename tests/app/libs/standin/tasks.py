@@ -115,6 +115,7 @@ def upload_processor(self: Task, repoid: int, commitid: str, arguments: dict[str
     state = redis_store.ProcessingState(client, repoid, commitid)
     # Matters for a task that is delivered again.
     state.mark_processing([upload_id])
+    log.info("Received upload processor task", extra={"upload_id": upload_id, "repoid": repoid, "commit": commitid})
     time.sleep(test_switch("task_seconds", 0.0))
     result = {"upload_id": upload_id, "successful": True}
     try:
