@@ -9,7 +9,11 @@ import hashlib
 import json
 import typing as t
 
-import yaml
+try:
+    import yaml
+except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on the controller
+    yaml = None  # type: ignore[assignment]
+
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _compose, _container_probe, _edge, _providers
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, Deployment, resolve
