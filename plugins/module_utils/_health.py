@@ -449,15 +449,35 @@ def failure_message(report: Report, bad: Sequence[str], required: Sequence[str] 
     return "\n".join([f"{len(bad)} of {count} required probes failed after {report.waited_s:.0f} s.", *lines])
 
 
+TIERS = ("web", "worker")
+
+
+def services_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The services with numbers as numbers, however they were written. Raises ValueError with a message for the user."""
+    services = {}
+    for name, service in given.items():
+        if not isinstance(service, Mapping) or set(service) - {"replicas", "tier"}:
+            raise ValueError(f"services.{name}: {service!r} is not a service. Allowed: a mapping with replicas and tier.")
+        replicas, tier = service.get("replicas"), service.get("tier")
+        if replicas is not None and not re.match(r"^\d+$", str(replicas)):
+            raise ValueError(f"services.{name}.replicas: {replicas!r} is not a number of containers. Allowed: 0 or more.")
+        if tier is not None and tier not in TIERS:
+            raise ValueError(f"services.{name}.tier: {tier!r} is not a tier. Allowed: {' or '.join(TIERS)}.")
+        services[name] = {**({} if replicas is None else {"replicas": int(replicas)}), **({} if tier is None else {"tier": tier})}
+    return services
+
+
 def main_of(module: Any) -> None:
     """The module: options in, result out."""
-    settings = Settings(**{name: module.params[name] for name in Settings.__dataclass_fields__})
     try:
+        options = {name: module.params[name] for name in Settings.__dataclass_fields__}
+        settings = Settings(**{**options, "services": services_of(options["services"])})
         client = Client(settings.url, settings.connect_to, settings.ca_path, settings.timeout)
         for probe in settings.probes:
             re.compile(probe.get("body_regex") or "")
     except (ValueError, re.error) as error:
         module.fail_json(msg=str(error))
+        return
     try:
         docker: Docker | None = Docker(settings.docker_cli)
     except DockerError:
@@ -470,4 +490,5 @@ def main_of(module: Any) -> None:
     bad = missing_required(report, settings.required)
     if bad:
         module.fail_json(msg=failure_message(report, bad, settings.required), **result)
+        return
     module.exit_json(**result)

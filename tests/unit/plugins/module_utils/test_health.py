@@ -349,3 +349,20 @@ class TestRequired:
         message = health.failure_message(self.report, ["b", "nothing"], ["b", "nothing"])
         assert message.splitlines() == ["2 of 2 required probes failed after 3 s.", "failed  b: broken -> mend it",
                                         "failed  nothing: there is no such probe in this deployment"]
+
+
+class TestServices:
+    def test_numbers_may_be_text(self) -> None:
+        """As extra variables and surveys give them."""
+        assert health.services_of({"api": {"replicas": "2", "tier": "web"}, "worker": {}}) == {"api": {"replicas": 2, "tier": "web"}, "worker": {}}
+
+    @pytest.mark.parametrize(("services", "message"), [
+        ({"api": 2}, "services.api: 2 is not a service"),
+        ({"api": {"replica": 2}}, "is not a service"),
+        ({"api": {"replicas": "two"}}, "services.api.replicas: 'two' is not a number"),
+        ({"api": {"replicas": -1}}, "is not a number"),
+        ({"api": {"tier": "data"}}, "'data' is not a tier. Allowed: web or worker."),
+    ])
+    def test_refused(self, services: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            health.services_of(services)
