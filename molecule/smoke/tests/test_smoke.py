@@ -29,5 +29,6 @@ def test_docker_pulls_from_the_registry_and_runs(host: Host) -> None:
         assert host.check_output("hostname") == "smoke-bare"
         return
     assert "PONG" in host.check_output(
-        "docker run --rm --entrypoint sh registry.lab:5000/library/redis:8.0.3 -c 'redis-server --daemonize yes >/dev/null; until redis-cli ping; do :; done' 2>&1"
+        "docker run --rm --entrypoint sh registry.lab:5000/library/redis:8.0.3 -c"
+        " 'redis-server --daemonize yes >/dev/null; until redis-cli ping; do :; done' 2>&1"
     )

@@ -24,7 +24,8 @@ SYSTEMS = {
     "alpine": {"distribution": "alpine", "version": "3.22", "codename": "", "family": "other", "name": "Alpine 3.22"},
 }
 NONE: dict[str, Any] = {"present": False, "kind": None, "running": False, "version": None, "compose_version": None, "enabled": False, "repository_files": []}
-GOOD: dict[str, Any] = {"present": True, "kind": "docker", "running": True, "version": "28.5.1", "compose_version": "2.40.0", "enabled": True, "repository_files": []}
+GOOD: dict[str, Any] = {"present": True, "kind": "docker", "running": True, "version": "28.5.1", "compose_version": "2.40.0", "enabled": True,
+                        "repository_files": []}
 DOCKER_CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
 
 

@@ -264,6 +264,7 @@ def test_slow_endpoints_are_tried_side_by_side(tmp_path: Path, monkeypatch: pyte
 
 
 def test_data_root_of_a_stopped_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text, expected in (('{"data-root": "/srv/docker"}', "/srv/docker"), ("{}", "/var/lib/docker"), ("not json", "/var/lib/docker"), ("[]", "/var/lib/docker")):
+    default = "/var/lib/docker"
+    for text, expected in (('{"data-root": "/srv/docker"}', "/srv/docker"), ("{}", default), ("not json", default), ("[]", default)):
         monkeypatch.setattr(facts, "read", lambda path, default="", text=text: text)
         assert facts.data_root() == expected

@@ -164,7 +164,8 @@ def test_no_rule_needs_a_valid_address() -> None:
 
 # --- whatever the settings ----------------------------------------------------------------------------------------------------
 
-WORDS = ["", " ", "api", "worker", "postgres", "a.example.com", "localhost", "127.0.0.1", "::1", "https://codecov.example.com", "http://[", "a:b@c", "10.0.0.0/8", "x" * 300]
+WORDS = ["", " ", "api", "worker", "postgres", "a.example.com", "localhost", "127.0.0.1", "::1", "https://codecov.example.com", "http://[", "a:b@c"]
+WORDS += ["10.0.0.0/8", "x" * 300]
 WORDS += ["é", "../..", "/opt/codecov", "8.0", "latest", "sha256:" + "0" * 64, "${secret:x}", "{{ x }}", "a\nb", "127.0.0.1:443", "registry.example.com:5000/a"]
 _texts = st.sampled_from(WORDS) | st.text(max_size=12)
 _scalars = st.none() | st.booleans() | st.integers(-1, 70000) | st.floats(allow_nan=False) | _texts

@@ -133,7 +133,9 @@ def test_what_is_set_already_needs_no_restart(run: Run, config: Path, daemon: Ca
 
 
 @pytest.mark.parametrize("killed_at", range(4))
-def test_an_interrupted_run_is_finished_by_the_next(run: Run, config: Path, daemon: Callable[[], None], monkeypatch: pytest.MonkeyPatch, killed_at: int) -> None:
+def test_an_interrupted_run_is_finished_by_the_next(
+    run: Run, config: Path, daemon: Callable[[], None], monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
     config.parent.mkdir()
     config.write_text('{"log-level": "info"}')
     run({"log-level": "warn", "debug": True})

@@ -213,8 +213,15 @@ def test_further_authorities_without_tls(run: Run, tls: Path) -> None:
     assert gone["removed_files"] == ["ca/ca-bundle.pem"] and gone["ca_bundle"] is None and list(tls.iterdir()) == []
 
 
-@pytest.mark.parametrize(("text", "expected"), [("", "holds no certificate"), ("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----", "cannot be read"),
-                                               ("".join(make_pair([HOST])), "holds a private key"), (None, "holds no certificate")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "holds no certificate"),
+        ("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----", "cannot be read"),
+        ("".join(make_pair([HOST])), "holds a private key"),
+        (None, "holds no certificate"),
+    ],
+)
 def test_bad_authorities_are_named(run: Run, text: Any, expected: str) -> None:
     result = run("disabled", extra_ca={"/etc/corporate.pem": text})
     assert result["failed"] and "/etc/corporate.pem" in result["msg"] and expected in result["msg"]
