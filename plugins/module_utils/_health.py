@@ -246,6 +246,10 @@ def judge_edge(base: Result, data: Mapping[str, Any], settings: Settings) -> Edg
     if settings.slot and slot != settings.slot:
         return EdgeView(replace(base, state=FAILED, cause=f"the public is sent to {slot} instead of {settings.slot}",
                                 remedy="run the playbook covstack.selfhosted.deploy or rollback"), slot)
+    entries = [name for name, service in settings.services.items() if service.get("entry")]
+    if entries and match.group(1) not in entries:
+        return EdgeView(replace(base, state=FAILED, cause=f"the public is sent to {match.group(1)} instead of {entries[0]}",
+                                remedy="edge/dynamic/active.yml was changed by hand: run the playbook covstack.selfhosted.deploy"), slot)
     problems, counts = [], []
     for name, service in settings.services.items():
         known = (data.get("services") or {}).get(f"{name}-{slot}@docker")
@@ -456,14 +460,15 @@ def services_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The services with numbers as numbers, however they were written. Raises ValueError with a message for the user."""
     services = {}
     for name, service in given.items():
-        if not isinstance(service, Mapping) or set(service) - {"replicas", "tier"}:
-            raise ValueError(f"services.{name}: {service!r} is not a service. Allowed: a mapping with replicas and tier.")
+        if not isinstance(service, Mapping) or set(service) - {"replicas", "tier", "entry"}:
+            raise ValueError(f"services.{name}: {service!r} is not a service. Allowed: a mapping with replicas, tier and entry.")
         replicas, tier = service.get("replicas"), service.get("tier")
         if replicas is not None and not re.match(r"^\d+$", str(replicas)):
             raise ValueError(f"services.{name}.replicas: {replicas!r} is not a number of containers. Allowed: 0 or more.")
         if tier is not None and tier not in TIERS:
             raise ValueError(f"services.{name}.tier: {tier!r} is not a tier. Allowed: {' or '.join(TIERS)}.")
-        services[name] = {**({} if replicas is None else {"replicas": int(replicas)}), **({} if tier is None else {"tier": tier})}
+        services[name] = {**({} if replicas is None else {"replicas": int(replicas)}), **({} if tier is None else {"tier": tier}),
+                          "entry": service.get("entry") in (True, "true", "True", "yes")}
     return services
 
 

@@ -43,6 +43,7 @@ options:
       - The application's services by name. Each value is a mapping.
       - "C(replicas) (integer) is the number of containers that there should be."
       - "C(tier) (string) is V(web) or V(worker); only used to choose the container to ask from."
+      - "C(entry) (boolean) marks the service that the edge sends the public to."
       - Without services, containers are not counted; those that are there must still be healthy.
     type: dict
     default: {}

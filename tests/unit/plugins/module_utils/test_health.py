@@ -135,6 +135,11 @@ class TestEdge:
         data["services"]["api-blue@docker"] = {"loadBalancer": {"servers": [{"url": "http://172.20.0.9:8000"}]}}
         assert "knows 1 containers of api instead of 2" in self.judge(data).result.cause
 
+    def test_another_service_than_the_entry(self) -> None:
+        services = {"gateway": {"tier": "web", "entry": True}, "api": {"tier": "web"}}
+        assert self.judge(edge_data(), services=services).result.state == "ok"
+        assert self.judge(edge_data("api-blue@docker"), services=services).result.cause == "the public is sent to api instead of gateway"
+
     def test_another_slot_than_expected(self) -> None:
         view = self.judge(edge_data("gateway-green@docker"), slot="blue")
         assert view.result.cause == "the public is sent to green instead of blue"
@@ -354,7 +359,8 @@ class TestRequired:
 class TestServices:
     def test_numbers_may_be_text(self) -> None:
         """As extra variables and surveys give them."""
-        assert health.services_of({"api": {"replicas": "2", "tier": "web"}, "worker": {}}) == {"api": {"replicas": 2, "tier": "web"}, "worker": {}}
+        given = {"api": {"replicas": "2", "tier": "web", "entry": "true"}, "worker": {}}
+        assert health.services_of(given) == {"api": {"replicas": 2, "tier": "web", "entry": True}, "worker": {"entry": False}}
 
     @pytest.mark.parametrize(("services", "message"), [
         ({"api": 2}, "services.api: 2 is not a service"),
