@@ -21,7 +21,8 @@ LAST_USE = STATE / "last-use"
 LOG = pathlib.Path("/var/log/covstack-lab-dockerd.log")
 IDLE_MINUTES = float(os.environ.get("COVSTACK_ENGINE_IDLE_MINUTES", "90"))
 WATCH_SECONDS = 5
-PACKAGES = {"dockerd": "docker.io", "docker": "docker.io", "debootstrap": "debootstrap"}
+# Debian 13 has the client in a package of its own, Debian 12 in docker.io.
+PACKAGES = {"dockerd": ["docker.io"], "docker": ["docker-cli", "docker.io"], "debootstrap": ["debootstrap"], "ssh-keygen": ["openssh-client"]}
 
 
 def answers() -> bool:
@@ -41,14 +42,19 @@ def install(*programs: str) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if not missing:
         return
-    packages = sorted({PACKAGES[program] for program in missing})
+    names = sorted({PACKAGES[program][-1] for program in missing})
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise LabError(f"not found: {', '.join(missing)}. Install {' and '.join(packages)} (Debian: sudo apt-get install {' '.join(packages)}).")
-    with step(f"install {' '.join(packages)}"):
+        raise LabError(f"not found: {', '.join(missing)}. Install {' and '.join(names)} (Debian: sudo apt-get install {' '.join(names)}).")
+    with step(f"install {' '.join(names)}"):
         os.environ["DEBIAN_FRONTEND"] = "noninteractive"
         run("apt-get", "update")
+        packages = sorted({next(name for name in PACKAGES[program] if _packaged(name)) for program in missing})
         # Where there is no systemd the package's start script may fail; the engine is started below.
-        run("apt-get", "install", "-y", "--no-install-recommends", "iptables", *packages)
+        run("apt-get", "install", "-y", "--no-install-recommends", *(["iptables"] if "dockerd" in missing else []), *packages)
+
+
+def _packaged(name: str) -> bool:
+    return run("apt-cache", "show", name, check=False).returncode == 0
 
 
 def up() -> None:

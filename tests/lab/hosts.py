@@ -13,7 +13,7 @@ import typing as t
 
 import yaml
 
-from . import images, license
+from . import engine, images, license
 from .shell import CACHE, LabError, locked, output, run, say, wait_until
 
 NETWORK = "covstack-lab"
@@ -43,6 +43,7 @@ def ensure_network() -> None:
 
 
 def ensure_key() -> None:
+    engine.install("ssh-keygen")  # and the client, which Ansible needs too
     with locked("ssh"):
         if not KEY.exists():
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "covstack lab", "-f", str(KEY))
