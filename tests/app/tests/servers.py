@@ -83,7 +83,7 @@ class Process:
         """This process, ready or ended; stopped when it is neither in time."""
         try:
             wait_for(lambda: self.child.poll() is not None or ready(), what)
-        except AssertionError:
+        except BaseException:
             self.stop()
             raise
         return self
