@@ -88,6 +88,15 @@ def config_layers(deployment: Deployment) -> t.Tuple[t.List[t.Dict[str, t.Any]],
     return layers, callbacks, problems
 
 
+def _minimum_versions(deployment: Deployment) -> t.Dict[str, str]:
+    """Oldest versions of data services that the line works with."""
+    return {name: str(service.minimum_version[deployment.line.name]) for name, service in deployment.platform.items() if service.minimum_version}
+
+
+def _probe_minimums(deployment: Deployment) -> t.List[str]:
+    return [f"--minimum-{name}={version}" for name, version in _minimum_versions(deployment).items()]
+
+
 def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
     compose = to_yaml(_compose.application_project(deployment))
     line = deployment.line
@@ -107,6 +116,7 @@ def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
         "jobs": {name: {"timeout": job["timeout"]} for name, job in line.jobs.items()},
         "config_service": next(service.name for service in line.services.values() if service.config),
         "python": line.python,
+        "probe_minimums": _probe_minimums(deployment),
         "grace": max(deployment.stop_grace(service) for service in line.services.values()),
     }
 
@@ -143,7 +153,7 @@ def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
         options += ["--env", f"{key}={service['environment'][key]}"]
     for volume in service["volumes"]:
         options += ["--volume", f"{volume['source']}:{volume['target']}:ro"]
-    return {"options": options, "image": service["image"], "command": [_compose.PROBE_FILE, "check", *checks]}
+    return {"options": options, "image": service["image"], "command": [_compose.PROBE_FILE, "check", *checks, *_probe_minimums(deployment)]}
 
 
 def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
@@ -157,7 +167,6 @@ def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
     providers = deployment.settings["codecov_providers"]
     wanted = [probe for probe in deployment.line.probes if "provider" not in probe or probe["provider"] in providers]
-    minimums = {name: service.minimum_version for name, service in deployment.platform.items() if service.minimum_version}
     return {
         "url": deployment.url,
         "services": {
@@ -167,7 +176,7 @@ def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
         "probes": [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted],
         "limits": {key: value for key, value in deployment.settings["codecov_health"].items() if key != "deadline_s"},
         "queues": list(deployment.line.queues),
-        "minimum_versions": {name: str(by_line[deployment.line.name]) for name, by_line in minimums.items()},
+        "minimum_versions": _minimum_versions(deployment),
         "python": deployment.line.python,
     }
 

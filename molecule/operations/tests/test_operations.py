@@ -1,0 +1,131 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Day two, as an operator does it, while clients go on asking. The tests run in this order; each begins where the one before ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import typing as t
+import urllib.request
+
+import pytest
+from lab.load import Load
+
+ROOT = pathlib.Path(__file__).parents[3]
+SCENARIO = pathlib.Path(__file__).parents[1]
+URL = "http://10.111.0.61"
+RATE = 100  # requests a second: what two cores carry beside a running playbook
+INVENTORIES = (ROOT / "molecule/shared/inventory", SCENARIO / "inventory", ROOT / ".cache/lab/scenarios/operations")
+NEW = {"api": "26.7.6", "worker": "26.7.6"}
+FAILED: list[str] = []
+REQUESTS: list[int] = []
+
+
+def playbook(verb: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
+    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}"]
+    for inventory in INVENTORIES:
+        command += ["--inventory", str(inventory)]
+    if settings:
+        command += ["--extra-vars", json.dumps(settings)]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=600, check=False)
+
+
+def under_load(verb: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook while clients ask through the public URL; not one request may fail."""
+    with Load(URL, RATE) as load:
+        done = playbook(verb, **settings)
+    REQUESTS.append(load.result.requests)
+    print(f"{verb}: {load.result.requests} requests, {load.result.failed} failed, p99 {load.result.p99 * 1000:.0f} ms")
+    assert load.result.failed == 0, load.result.examples
+    return done
+
+
+def answer(path: str) -> str:
+    with urllib.request.urlopen(URL + path, timeout=10) as response:
+        return response.read().decode()
+
+
+def running(host: t.Any) -> dict[str, int]:
+    """Containers of the application by slot and service."""
+    names = host.check_output("docker ps --filter label=covstack.slot --format '{{.Label \"covstack.slot\"}} {{.Label \"covstack.service\"}}'").splitlines()
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def slot_of(host: t.Any) -> str:
+    return host.check_output("head -n 1 /opt/codecov/edge/dynamic/active.yml").split("slot=")[1].split()[0]
+
+
+def test_scaling_up_adds_healthy_containers(host) -> None:
+    done = under_load("scale", codecov_replicas={"api": 3, "worker": 2})
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert running(host) == {"blue api": 3, "blue frontend": 1, "blue gateway": 1, "blue worker": 2}
+
+
+def test_the_edge_finds_containers_that_compose_adds_by_hand(host) -> None:
+    compose = "cd /opt/codecov/releases/* && docker compose --project-name codecov-blue --env-file /opt/codecov/slots/blue.env"
+    host.check_output(f"{compose} up --detach --no-recreate --scale api=3 --scale worker=2 --scale gateway=2 --wait")
+    seen = json.loads(host.check_output("docker exec codecov-edge-1 wget -qO- http://127.0.0.1:8082/api/http/services/gateway-blue@docker"))
+    assert len(seen["serverStatus"]) == 2
+
+
+def test_scaling_down_drains_first(host) -> None:
+    done = under_load("scale")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert running(host) == {"blue api": 1, "blue frontend": 1, "blue gateway": 1, "blue worker": 1}
+
+
+def test_an_upgrade_switches_without_a_failed_request(host) -> None:
+    done = under_load("upgrade", codecov_versions=NEW)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert set(running(host)) == {"green api", "green frontend", "green gateway", "green worker"}
+    assert "26.7.6" in answer("/api_health/")
+
+
+@pytest.mark.parametrize(("version", "reason"), [("26.8.0", "did not become healthy"), ("26.8.1", "Migrate the database")])
+def test_a_broken_version_leaves_the_old_one_serving(host, version: str, reason: str) -> None:
+    done = under_load("upgrade", codecov_versions={"api": version, "worker": version}, codecov_health={"deadline_s": 40})
+    assert done.returncode != 0
+    assert reason in done.stdout
+    if version == "26.8.0":
+        assert "Last log lines" in done.stdout
+    assert set(running(host)) == {"green api", "green frontend", "green gateway", "green worker"}
+    assert "live!" in answer("/api_health/")
+
+
+def test_the_good_version_is_still_what_is_deployed(host) -> None:
+    done = playbook("deploy", codecov_versions=NEW)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert slot_of(host) == "green"
+    assert "changed=0" in playbook("deploy", codecov_versions=NEW).stdout
+
+
+def test_a_rollback_goes_back_through_the_gate(host) -> None:
+    done = under_load("rollback")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert slot_of(host) == "blue"
+    assert host.check_output("docker inspect codecov-blue-api-1 --format '{{.Config.Image}}'").endswith(":26.6.11")
+    assert set(running(host)) == {"blue api", "blue frontend", "blue gateway", "blue worker"}
+
+
+def test_an_interrupted_scale_down_is_repaired(host) -> None:
+    """A draining mark that a killed run left behind."""
+    host.check_output("docker exec codecov-blue-api-1 touch /tmp/covstack-drain")
+    host.check_output("until docker inspect codecov-blue-api-1 --format '{{.State.Health.Status}}' | grep -q unhealthy; do :; done")
+    done = playbook("deploy")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "live!" in answer("/api_health/")
+
+
+def test_every_change_has_its_audit_line(host) -> None:
+    lines = host.file("/opt/codecov/audit.log").content_string.splitlines()
+    assert len(lines) == 3
+    assert all(" serves in " in line for line in lines)
+
+
+def test_enough_was_asked() -> None:
+    assert sum(REQUESTS) >= 20_000, REQUESTS

@@ -1,0 +1,183 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the deployment is, and what it gives away: nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import typing as t
+import urllib.error
+import urllib.request
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).parents[3]
+SCENARIO = pathlib.Path(__file__).parents[1]
+URL = "http://10.111.0.71"
+INVENTORIES = (ROOT / "molecule/shared/inventory", SCENARIO / "inventory", ROOT / ".cache/lab/scenarios/strategy_1")
+
+
+def playbook(verb: str, *arguments: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
+    command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}", *arguments]
+    for inventory in INVENTORIES:
+        command += ["--inventory", str(inventory)]
+    if settings:
+        command += ["--extra-vars", json.dumps(settings)]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=600, check=False)
+
+
+def status_of(path: str) -> int:
+    try:
+        with urllib.request.urlopen(URL + path, timeout=10) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def secrets_of(host: t.Any) -> dict[str, str]:
+    return yaml.safe_load(host.file("/opt/codecov/secrets.yml").content_string)
+
+
+def leaks(text: str, secrets: t.Mapping[str, str]) -> list[str]:
+    return [name for name, value in secrets.items() if str(value) in text]
+
+
+def inspect(host: t.Any) -> list[dict[str, t.Any]]:
+    return json.loads(host.check_output("docker inspect $(docker ps --all --quiet)"))
+
+
+def test_nothing_to_change_is_few_tasks() -> None:
+    done = playbook("deploy")
+    recap = re.search(r"ok=(\d+) +changed=(\d+)", done.stdout)
+    assert recap, done.stdout[-2000:]
+    assert int(recap[2]) == 0
+    assert int(recap[1]) <= 15
+
+
+@pytest.mark.parametrize("verb", ["preflight", "health", "smoke", "repair"])
+def test_the_other_verbs_work(verb: str) -> None:
+    done = playbook(verb)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_a_real_uploader_is_served(host, tmp_path: pathlib.Path) -> None:
+    script = (
+        "from shared.django_apps.codecov_auth.models import Owner\n"
+        "from shared.django_apps.core.models import Repository\n"
+        "owner, _ = Owner.objects.get_or_create(service='github', username='acme', defaults={'service_id': '77'})\n"
+        "repository, _ = Repository.objects.get_or_create(author=owner, name='demo', defaults=dict("
+        "service_id='78', private=False, branch='main', active=True, activated=True))\n"
+        "print(repository.upload_token)"
+    )
+    token = host.check_output('docker exec codecov-blue-api-1 python manage.py shell -c "%s"', script).splitlines()[-1]
+    (tmp_path / "lcov.info").write_text("TN:\nSF:app.py\nDA:1,1\nDA:2,1\nDA:3,1\nDA:4,0\nend_of_record\n")
+    (tmp_path / "app.py").write_text("1\n2\n3\n4\n")
+    sha = os.urandom(20).hex()
+    command = [str(ROOT / ".cache/codecov-cli/bin/codecovcli"), "--disable-telem", "-u", URL, "upload-process", "-Z", "-t", token, "--git-service", "github"]
+    command += ["-r", "acme/demo", "-C", sha, "-B", "main", "-f", "lcov.info", "--disable-search"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, t.Any] = {}
+    ticks = threading.Event()
+    for _attempt in range(60):
+        with urllib.request.urlopen(f"{URL}/api/v2/github/acme/repos/demo/commits/{sha}/", timeout=10) as response:
+            result = json.load(response)
+        if result["state"] == "complete":
+            break
+        ticks.wait(1)
+    assert result["totals"]["coverage"] == 75.0
+
+
+def test_only_the_public_port_is_published(host) -> None:
+    ports = host.check_output("docker ps --format '{{.Ports}}'")
+    assert set(re.findall(r"([0-9.]+:\d+)->", ports)) == {"0.0.0.0:80"}
+
+
+@pytest.mark.parametrize("path", ["/dashboard/", "/api/rawdata", "/api/http/routers"])
+def test_the_edge_shows_nobody_its_inside(path: str) -> None:
+    with urllib.request.urlopen(URL + path, timeout=10) as response:
+        assert "traefik" not in response.read().decode().lower()
+
+
+def test_the_docker_socket_is_read_through_one_container_only(host) -> None:
+    holders = [entry["Name"] for entry in inspect(host) if any(mount["Source"] == "/var/run/docker.sock" for mount in entry["Mounts"])]
+    assert holders == ["/codecov-socket_proxy-1"]
+    post = host.run("docker exec codecov-edge-1 wget -qO- --post-data= http://socket_proxy:2375/containers/codecov-edge-1/restart")
+    assert post.rc != 0 and "403" in post.stderr
+
+
+def test_containers_have_what_they_need_and_no_more(host) -> None:
+    for entry in inspect(host):
+        if "covstack.deployment" not in entry["Config"]["Labels"]:
+            continue
+        config = entry["HostConfig"]
+        assert not config["Privileged"], entry["Name"]
+        assert config["CapDrop"] == ["ALL"], entry["Name"]
+        assert "no-new-privileges:true" in config["SecurityOpt"], entry["Name"]
+        assert config["RestartPolicy"]["Name"] == "unless-stopped", entry["Name"]
+
+
+def test_the_configuration_is_the_applications_alone(host) -> None:
+    for path in ("/opt/codecov/config/codecov.yml", *host.check_output("ls /opt/codecov/releases/*/codecov.yml").split()):
+        file = host.file(path)
+        assert (file.uid, file.mode) == (1001, 0o600), path
+    assert host.file("/opt/codecov/secrets.yml").mode == 0o600
+
+
+def test_the_bucket_is_private() -> None:
+    assert status_of("/archive/") == 403
+
+
+def test_no_secret_in_any_container_setting(host) -> None:
+    assert leaks(json.dumps(inspect(host)), secrets_of(host)) == []
+
+
+def test_no_secret_in_the_output_of_runs(host) -> None:
+    """Neither in a run that changes something, nor in one that fails, at the highest verbosity, with diffs."""
+    secrets = secrets_of(host)
+    assert len(secrets) >= 8
+    changing = playbook("deploy", "-vvv", "--diff", codecov_config_group={"setup": {"guest_access": False}}, codecov_smoke="always")
+    assert changing.returncode == 0, changing.stdout[-3000:]
+    failing = playbook("deploy", "-vvv", "--diff", codecov_config_group={"services": {"minio": {"hash_key": "0" * 32}}})
+    assert failing.returncode != 0
+    assert "hash_key" in failing.stdout + failing.stderr
+    for done in (changing, failing):
+        assert leaks(done.stdout + done.stderr, secrets) == []
+
+
+def test_no_secret_in_the_process_list(host) -> None:
+    """Sampled while a deployment runs."""
+    secrets, samples = secrets_of(host), []
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.is_set():
+            samples.append(host.check_output("ps -eo args --width 100000"))
+
+    watcher = threading.Thread(target=sample)
+    watcher.start()
+    done = playbook("deploy")
+    over.set()
+    watcher.join()
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert len(samples) > 5
+    assert leaks("\n".join(samples), secrets) == []
+
+
+def test_remove_keeps_the_data_until_it_is_purged(host) -> None:
+    assert playbook("remove").returncode == 0
+    assert host.check_output("docker ps --all --quiet") == ""
+    assert "codecov_postgres" in host.check_output("docker volume ls --quiet")
+    assert host.file("/opt/codecov/secrets.yml").exists
+    done = playbook("remove", codecov_purge=True)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "codecov_" not in host.check_output("docker volume ls --quiet")
+    assert not host.file("/opt/codecov").exists
