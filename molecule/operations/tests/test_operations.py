@@ -14,6 +14,8 @@ import urllib.request
 
 import pytest
 from lab.load import Load
+from lab.shell import wait_until
+from scenarios.uploads import Uploads
 
 ROOT = pathlib.Path(__file__).parents[3]
 SCENARIO = pathlib.Path(__file__).parents[1]
@@ -35,13 +37,19 @@ def playbook(verb: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, text=True, capture_output=True, timeout=600, check=False)
 
 
-def under_load(verb: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
-    """Run a playbook while clients ask through the public URL; not one request may fail."""
-    with Load(URL, RATE) as load:
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Uploads:
+    return Uploads("operations-codecov", URL, tmp_path_factory.mktemp("uploads"))
+
+
+def under_load(uploads: Uploads, verb: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook while clients ask and upload through the public URL; not one request may fail."""
+    with Load(URL, RATE) as load, uploads.one_after_the_other(pause=3):
         done = playbook(verb, **settings)
     REQUESTS.append(load.result.requests)
     print(f"{verb}: {load.result.requests} requests, {load.result.failed} failed, p99 {load.result.p99 * 1000:.0f} ms")
     assert load.result.failed == 0, load.result.examples
+    assert not uploads.refused, uploads.refused
     return done
 
 
@@ -60,8 +68,13 @@ def slot_of(host: t.Any) -> str:
     return host.check_output("head -n 1 /opt/codecov/edge/dynamic/active.yml").split("slot=")[1].split()[0]
 
 
-def test_scaling_up_adds_healthy_containers(host) -> None:
-    done = under_load("scale", codecov_replicas={"api": 3, "worker": 2})
+def test_the_steady_state(uploads: Uploads) -> None:
+    """What the latencies of the other steps, which are printed, compare with."""
+    assert under_load(uploads, "health").returncode == 0
+
+
+def test_scaling_up_adds_healthy_containers(host, uploads: Uploads) -> None:
+    done = under_load(uploads, "scale", codecov_replicas={"api": 3, "worker": 2})
     assert done.returncode == 0, done.stdout[-3000:]
     assert running(host) == {"blue api": 3, "blue frontend": 1, "blue gateway": 1, "blue worker": 2}
 
@@ -73,22 +86,22 @@ def test_the_edge_finds_containers_that_compose_adds_by_hand(host) -> None:
     assert len(seen["serverStatus"]) == 2
 
 
-def test_scaling_down_drains_first(host) -> None:
-    done = under_load("scale")
+def test_scaling_down_drains_first(host, uploads: Uploads) -> None:
+    done = under_load(uploads, "scale")
     assert done.returncode == 0, done.stdout[-3000:]
     assert running(host) == {"blue api": 1, "blue frontend": 1, "blue gateway": 1, "blue worker": 1}
 
 
-def test_an_upgrade_switches_without_a_failed_request(host) -> None:
-    done = under_load("upgrade", codecov_versions=NEW)
+def test_an_upgrade_switches_without_a_failed_request(host, uploads: Uploads) -> None:
+    done = under_load(uploads, "upgrade", codecov_versions=NEW)
     assert done.returncode == 0, done.stdout[-3000:]
     assert set(running(host)) == {"green api", "green frontend", "green gateway", "green worker"}
     assert "26.7.6" in answer("/api_health/")
 
 
 @pytest.mark.parametrize(("version", "reason"), [("26.8.0", "did not become healthy"), ("26.8.1", "Migrate the database")])
-def test_a_broken_version_leaves_the_old_one_serving(host, version: str, reason: str) -> None:
-    done = under_load("upgrade", codecov_versions={"api": version, "worker": version}, codecov_health={"deadline_s": 40})
+def test_a_broken_version_leaves_the_old_one_serving(host, uploads: Uploads, version: str, reason: str) -> None:
+    done = under_load(uploads, "upgrade", codecov_versions={"api": version, "worker": version}, codecov_health={"deadline_s": 40})
     assert done.returncode != 0
     assert reason in done.stdout
     if version == "26.8.0":
@@ -104,27 +117,35 @@ def test_the_good_version_is_still_what_is_deployed(host) -> None:
     assert "changed=0" in playbook("deploy", codecov_versions=NEW).stdout
 
 
-def test_a_rollback_goes_back_through_the_gate(host) -> None:
-    done = under_load("rollback")
+@pytest.mark.parametrize(("slot", "version"), [("blue", "26.6.11"), ("green", "26.7.6")])
+def test_a_rollback_goes_back_through_the_gate(host, uploads: Uploads, slot: str, version: str) -> None:
+    """And rolled back once more, it is where it was."""
+    done = under_load(uploads, "rollback")
     assert done.returncode == 0, done.stdout[-3000:]
-    assert slot_of(host) == "blue"
-    assert host.check_output("docker inspect codecov-blue-api-1 --format '{{.Config.Image}}'").endswith(":26.6.11")
-    assert set(running(host)) == {"blue api", "blue frontend", "blue gateway", "blue worker"}
+    assert slot_of(host) == slot
+    assert host.check_output(f"docker inspect codecov-{slot}-api-1 --format '{{{{.Config.Image}}}}'").endswith(f":{version}")
+    assert set(running(host)) == {f"{slot} api", f"{slot} frontend", f"{slot} gateway", f"{slot} worker"}
 
 
 def test_an_interrupted_scale_down_is_repaired(host) -> None:
     """A draining mark that a killed run left behind."""
-    host.check_output("docker exec codecov-blue-api-1 touch /tmp/covstack-drain")
-    host.check_output("until docker inspect codecov-blue-api-1 --format '{{.State.Health.Status}}' | grep -q unhealthy; do :; done")
-    done = playbook("deploy")
+    host.check_output("docker exec codecov-green-api-1 touch /tmp/covstack-drain")
+    host.check_output("until docker inspect codecov-green-api-1 --format '{{.State.Health.Status}}' | grep -q unhealthy; do :; done")
+    done = playbook("deploy", codecov_versions=NEW)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "live!" in answer("/api_health/")
 
 
 def test_every_change_has_its_audit_line(host) -> None:
     lines = host.file("/opt/codecov/audit.log").content_string.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all(" serves in " in line for line in lines)
+
+
+def test_no_upload_was_lost(uploads: Uploads) -> None:
+    """Without `repair`: stopped workers finish what they have begun."""
+    assert len(uploads.accepted) >= 20
+    wait_until("all uploads are processed", lambda: not uploads.unprocessed(), 60, 1)
 
 
 def test_enough_was_asked() -> None:
