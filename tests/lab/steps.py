@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import os
 import pathlib
@@ -25,6 +26,7 @@ OUTPUT = ROOT / "tests" / "output"
 COLLECTIONS = ".ansible/collections"
 LOG_LINES = 60
 HEARTBEAT_SECONDS = 30
+NEED_IMAGES = {"contract", "integration"}
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed", re.MULTILINE)
 
 
@@ -136,6 +138,7 @@ def run(step: Step) -> Result:
     step.log.parent.mkdir(parents=True, exist_ok=True)
     step.junit.unlink(missing_ok=True)
     started = time.monotonic()
+    say(f"      ... {step.name}")
     environment = {**os.environ, "NO_COLOR": "1", "ANSIBLE_NOCOLOR": "1", **step.environment}
     with step.log.open("w") as log:
         process = subprocess.Popen(step.command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
@@ -172,22 +175,31 @@ def _count(step: Step, code: int) -> tuple[int, int]:
     return max(passed, 1), failed
 
 
-def report(step: Step, result: Result) -> None:
+def report(step: Step, result: Result, progress: str) -> None:
     verdict = "FAIL" if result.failed else "pass"
-    say(f"{verdict}  {step.name:<28} {result.passed:>5} passed {result.failed:>3} failed {result.seconds:>7.1f} s")
+    say(f"{progress:<16} {verdict}  {step.name:<28} {result.passed:>5} passed {result.failed:>3} failed {result.seconds:>7.1f} s")
     if result.failed:
         say("".join(f"      {line}\n" for line in step.log.read_text(errors="replace").splitlines()[-LOG_LINES:]) + f"      whole log: {step.log}")
 
 
-def warm_up() -> threading.Thread:
-    """Build the images while lint and unit tests run: the lab waits for downloads, they compute."""
+def lanes(steps: t.Sequence[Step]) -> list[list[Step]]:
+    """What computes, and what mostly waits for hosts, side by side. JOBS=1: one after the other."""
+    if len(steps) == 1 or os.environ.get("JOBS") == "1":
+        return [list(steps)]
+    waits = [step for step in steps if step.name == "images" or step.name.startswith("scenario:")]
+    return [lane for lane in ([step for step in steps if step not in waits], waits) if lane]
 
-    def build() -> None:
-        subprocess.run(python("lab", "registry", "up"), cwd=ROOT, capture_output=True, stdin=subprocess.DEVNULL, check=False)  # judged by its step
 
-    thread = threading.Thread(target=build)
-    thread.start()
-    return thread
+def run_lane(steps: t.Sequence[Step], images_ready: threading.Event, done: t.Callable[[Step, Result], None]) -> None:
+    try:
+        for step in steps:
+            if step.name in NEED_IMAGES:
+                images_ready.wait()
+            done(step, run(step))
+            if step.name == "images":
+                images_ready.set()
+    finally:
+        images_ready.set()  # whatever happened here, the other lane must not wait for ever
 
 
 def main(arguments: t.Sequence[str]) -> int:
@@ -200,15 +212,21 @@ def main(arguments: t.Sequence[str]) -> int:
         print("\n".join(step.name.removeprefix("scenario:") for step in steps))
         return 0
     started = time.monotonic()
-    warming = warm_up() if "all" in options.steps else None
-    passed = failed = 0
-    for number, step in enumerate(steps, start=1):
-        say(f"[{number}/{len(steps)}, {time.monotonic() - started:.0f} s] {step.name}")
-        if step.name == "images" and warming:
-            warming.join()
-        result = run(step)
-        report(step, result)
-        passed, failed = passed + result.passed, failed + result.failed
+    results: list[Result] = []
+    speaking = threading.Lock()
+    images_ready = threading.Event()
+    if not any(step.name == "images" for step in steps):
+        images_ready.set()
+
+    def done(step: Step, result: Result) -> None:
+        with speaking:
+            results.append(result)
+            report(step, result, f"[{len(results)}/{len(steps)}, {time.monotonic() - started:.0f} s]")
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for lane in [pool.submit(run_lane, lane, images_ready, done) for lane in lanes(steps)]:
+            lane.result()
+    passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     say(f"all of it: {time.monotonic() - started:.0f} s")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 1 if failed else 0
