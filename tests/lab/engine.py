@@ -114,11 +114,21 @@ def _start_watchdog() -> None:
         )
 
 
+def _forget_killed_engine() -> None:
+    """A killed engine leaves its numbers behind; when other programs have them by now, a new engine would wait for those."""
+    for file, program in (("/var/run/docker.pid", "dockerd"), ("/var/run/docker/containerd/containerd.pid", "containerd")):
+        try:
+            number = pathlib.Path(file).read_text().strip()
+        except OSError:
+            continue
+        command = pathlib.Path(f"/proc/{number}/comm")
+        if not command.exists() or command.read_text().strip() != program:
+            pathlib.Path(file).unlink(missing_ok=True)
+
+
 def watch() -> None:
     """Be the parent of dockerd; end it when the lab was not used for a while. Runs in the background."""
-    stale = pathlib.Path("/var/run/docker.pid")
-    if stale.exists() and not pathlib.Path(f"/proc/{stale.read_text().strip()}").exists():
-        stale.unlink()
+    _forget_killed_engine()
     WATCHDOG_PID.write_text(str(os.getpid()))
     dockerd = subprocess.Popen(["dockerd"], stdin=subprocess.DEVNULL)
 
