@@ -26,6 +26,9 @@ NEW = {"api": "26.7.6", "worker": "26.7.6"}
 FAILED: list[str] = []
 REQUESTS: list[int] = []
 
+# testinfra runs tests with a host first: here all have it, so that they run in this order.
+pytestmark = pytest.mark.usefixtures("host")
+
 
 def playbook(verb: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
     command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}"]

@@ -17,11 +17,16 @@ import urllib.request
 
 import pytest
 import yaml
+from lab.shell import wait_until
+from scenarios.uploads import Uploads
 
 ROOT = pathlib.Path(__file__).parents[3]
 SCENARIO = pathlib.Path(__file__).parents[1]
 URL = "http://10.111.0.71"
 INVENTORIES = (ROOT / "molecule/shared/inventory", SCENARIO / "inventory", ROOT / ".cache/lab/scenarios/strategy_1")
+
+# testinfra runs tests with a host first: here all have it, so that they run in this order.
+pytestmark = pytest.mark.usefixtures("host")
 
 
 def playbook(verb: str, *arguments: str, **settings: t.Any) -> subprocess.CompletedProcess[str]:
@@ -68,32 +73,11 @@ def test_the_other_verbs_work(verb: str) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-def test_a_real_uploader_is_served(host, tmp_path: pathlib.Path) -> None:
-    script = (
-        "from shared.django_apps.codecov_auth.models import Owner\n"
-        "from shared.django_apps.core.models import Repository\n"
-        "owner, _ = Owner.objects.get_or_create(service='github', username='acme', defaults={'service_id': '77'})\n"
-        "repository, _ = Repository.objects.get_or_create(author=owner, name='demo', defaults=dict("
-        "service_id='78', private=False, branch='main', active=True, activated=True))\n"
-        "print(repository.upload_token)"
-    )
-    token = host.check_output('docker exec codecov-blue-api-1 python manage.py shell -c "%s"', script).splitlines()[-1]
-    (tmp_path / "lcov.info").write_text("TN:\nSF:app.py\nDA:1,1\nDA:2,1\nDA:3,1\nDA:4,0\nend_of_record\n")
-    (tmp_path / "app.py").write_text("1\n2\n3\n4\n")
-    sha = os.urandom(20).hex()
-    command = [str(ROOT / ".cache/codecov-cli/bin/codecovcli"), "--disable-telem", "-u", URL, "upload-process", "-Z", "-t", token, "--git-service", "github"]
-    command += ["-r", "acme/demo", "-C", sha, "-B", "main", "-f", "lcov.info", "--disable-search"]
-    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, t.Any] = {}
-    ticks = threading.Event()
-    for _attempt in range(60):
-        with urllib.request.urlopen(f"{URL}/api/v2/github/acme/repos/demo/commits/{sha}/", timeout=10) as response:
-            result = json.load(response)
-        if result["state"] == "complete":
-            break
-        ticks.wait(1)
-    assert result["totals"]["coverage"] == 75.0
+def test_a_real_uploader_is_served(tmp_path: pathlib.Path) -> None:
+    """The upload of a repository of its own is processed to its percentage."""
+    uploads = Uploads("strategy1-codecov", URL, tmp_path)
+    uploads.some(1)
+    wait_until("the upload is processed", lambda: not uploads.unprocessed(), 60, 1)
 
 
 def test_only_the_public_port_is_published(host) -> None:
@@ -125,6 +109,27 @@ def test_containers_have_what_they_need_and_no_more(host) -> None:
         assert config["RestartPolicy"]["Name"] == "unless-stopped", entry["Name"]
 
 
+def catalogue_users() -> dict[str, str | None]:
+    services: dict[str, t.Any] = {}
+    for name in ("platform", "codecov"):
+        services.update(yaml.safe_load((ROOT / f"catalogue/{name}.yml").read_text())["services"])
+    services["storage"] = services["storage"]["variants"]["seaweedfs"]
+    return {name: service.get("user") for name, service in services.items()}
+
+
+def test_nothing_runs_as_root_that_the_catalogue_gives_a_user(host) -> None:
+    users, checked = catalogue_users(), set()
+    for entry in inspect(host):
+        service = entry["Config"]["Labels"]["covstack.service"]
+        user = users[service]
+        if user is None:
+            continue
+        uids = set(host.check_output("docker top %s -eo uid,pid", entry["Name"].lstrip("/")).split("\n")[1:])
+        assert {line.split()[0] for line in uids} == {user.split(":")[0]}, service
+        checked.add(service)
+    assert checked == {"frontend", "api", "worker", "edge", "postgres", "redis", "storage", "statsd"}
+
+
 def test_the_configuration_is_the_applications_alone(host) -> None:
     for path in ("/opt/codecov/config/codecov.yml", *host.check_output("ls /opt/codecov/releases/*/codecov.yml").split()):
         file = host.file(path)
@@ -154,7 +159,7 @@ def test_no_secret_in_the_output_of_runs(host) -> None:
 
 
 def test_no_secret_in_the_process_list(host) -> None:
-    """Sampled while a deployment runs."""
+    """Sampled while a deployment brings up another release, migrates and uploads."""
     secrets, samples = secrets_of(host), []
     over = threading.Event()
 
@@ -164,9 +169,11 @@ def test_no_secret_in_the_process_list(host) -> None:
 
     watcher = threading.Thread(target=sample)
     watcher.start()
-    done = playbook("deploy")
-    over.set()
-    watcher.join()
+    try:
+        done = playbook("deploy", codecov_config_group={"setup": {"guest_access": True}}, codecov_smoke="always")
+    finally:
+        over.set()
+        watcher.join()
     assert done.returncode == 0, done.stdout[-3000:]
     assert len(samples) > 5
     assert leaks("\n".join(samples), secrets) == []
