@@ -59,7 +59,7 @@ def inspect(host: t.Any) -> list[dict[str, t.Any]]:
     return json.loads(host.check_output("docker inspect $(docker ps --all --quiet)"))
 
 
-def test_nothing_to_change_is_few_tasks() -> None:
+def test_nothing_to_change_is_few_tasks(host) -> None:
     done = playbook("deploy")
     recap = re.search(r"ok=(\d+) +changed=(\d+)", done.stdout)
     assert recap, done.stdout[-2000:]
@@ -68,7 +68,7 @@ def test_nothing_to_change_is_few_tasks() -> None:
 
 
 @pytest.mark.parametrize("verb", ["preflight", "health", "smoke", "repair"])
-def test_the_other_verbs_work(verb: str) -> None:
+def test_the_other_verbs_work(host, verb: str) -> None:
     done = playbook(verb)
     assert done.returncode == 0, done.stdout[-3000:]
 
@@ -86,7 +86,7 @@ def test_only_the_public_port_is_published(host) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dashboard/", "/api/rawdata", "/api/http/routers"])
-def test_the_edge_shows_nobody_its_inside(path: str) -> None:
+def test_the_edge_shows_nobody_its_inside(host, path: str) -> None:
     with urllib.request.urlopen(URL + path, timeout=10) as response:
         assert "traefik" not in response.read().decode().lower()
 
@@ -137,7 +137,7 @@ def test_the_configuration_is_the_applications_alone(host) -> None:
     assert host.file("/opt/codecov/secrets.yml").mode == 0o600
 
 
-def test_the_bucket_is_private() -> None:
+def test_the_bucket_is_private(host) -> None:
     assert status_of("/archive/") == 403
 
 
