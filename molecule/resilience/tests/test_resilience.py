@@ -6,6 +6,7 @@ The tests run in this order; each begins where the one before ended."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -63,11 +64,22 @@ def playbook(verb: str, **settings: t.Any) -> str:
     return done.stdout
 
 
+def kill_all_of(process: subprocess.Popen[str]) -> None:
+    """With its workers, which Ansible puts into sessions of their own, and their ssh."""
+    parents = [line.split() for line in output("ps", "-eo", "pid=,ppid=").splitlines()]
+    doomed = [process.pid]
+    for pid in doomed:  # grows while it is gone through
+        doomed += [int(child) for child, parent in parents if int(parent) == pid]
+    for pid in doomed:
+        with contextlib.suppress(ProcessLookupError):  # it may end by itself once its parent is gone
+            os.kill(pid, signal.SIGKILL)
+
+
 def killed_at(task: str, settings: t.Mapping[str, t.Any]) -> None:
     """Deploy, and kill all of Ansible in the middle of the task; what it started on the host is left to itself."""
     pipes: dict[str, t.Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command_of("deploy", settings), cwd=ROOT, env=environment(), text=True, start_new_session=True, **pipes) as process:
-        giving_up = threading.Timer(300, os.killpg, (process.pid, signal.SIGKILL))
+        giving_up = threading.Timer(300, kill_all_of, (process,))
         giving_up.start()
         assert process.stdout
         seen: list[str] = []
@@ -75,7 +87,7 @@ def killed_at(task: str, settings: t.Mapping[str, t.Any]) -> None:
             seen.append(line)
             if line.startswith("TASK [") and task in line:
                 threading.Event().wait(0.4)  # into the task: its module is at work on the host
-                os.killpg(process.pid, signal.SIGKILL)
+                kill_all_of(process)
                 break
         giving_up.cancel()
     assert process.returncode == -signal.SIGKILL, f"{task}: never came\n{''.join(seen)[-3000:]}"
