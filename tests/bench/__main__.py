@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""make bench [ARGS="name ..."]: run tests/bench/measure_<name>.py, all or those named."""
+"""make bench [ARGS="name ..."]: run tests/bench/measure_<name>.py, all or those named; what is stored of the others stays."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def main(wanted: t.Sequence[str]) -> int:
     broken = []
     for name in wanted or names():
         try:
-            importlib.import_module(f"bench.measure_{name}").measure(bench)
+            with bench.section(name):
+                importlib.import_module(f"bench.measure_{name}").measure(bench)
         except Exception:  # the others are still worth having; the exit code tells
             traceback.print_exc()
             broken.append(name)
-    bench.store()
-    print(bench.table())
+        bench.store()  # each as soon as it is there: a later one may be interrupted
+    print(f"\n{bench.table()}")
     print(f"\nstored: {OUTPUT}")
     if broken:
         print(f"could not be measured: {', '.join(broken)}")

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -52,11 +53,48 @@ class Verdict:
         return None if self.at_most is None else self.value <= self.at_most
 
 
+@dataclasses.dataclass
+class Section:
+    """What one measure_<name>.py found, when, and how busy the machine was at its start."""
+
+    measurements: list[Measurement] = dataclasses.field(default_factory=list)
+    verdicts: list[Verdict] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    time: str = dataclasses.field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    load: tuple[float, float, float] = dataclasses.field(default_factory=os.getloadavg)
+    complete: bool = False
+
+    def table(self) -> list[str]:
+        lines = [f"{'measured':<64} {'best':>10} {'median':>10} {'runs':>5}"]
+        lines += [f"{one.name:<64} {one.best:>8.3f} s {one.median:>8.3f} s {len(one.runs):>5}" for one in self.measurements]
+        lines += ["", f"{'compared':<64} {'value':>10} {'goal':>10}"]
+        for one in self.verdicts:
+            goal = "" if one.at_most is None else f"<= {one.at_most:g}"
+            mark = {None: "", True: "reached", False: "MISSED"}[one.reached]
+            lines.append(f"{one.name:<64} {one.value:>8.3f} {one.unit:<1} {goal:>9} {mark}")
+        return [*lines, "", *self.notes] if self.notes else lines
+
+    def content(self) -> dict[str, t.Any]:
+        return {
+            "time": self.time,
+            "machine": {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version(), "load": self.load},
+            "measurements": [{**dataclasses.asdict(one), "best": one.best, "median": one.median} for one in self.measurements],
+            "verdicts": [{**dataclasses.asdict(one), "reached": one.reached} for one in self.verdicts],
+            "notes": self.notes,
+        }
+
+
 class Bench:
     def __init__(self) -> None:
-        self.measurements: list[Measurement] = []
-        self.verdicts: list[Verdict] = []
-        self.notes: list[str] = []
+        self.sections: dict[str, Section] = {}
+        self._current = Section()
+
+    @contextlib.contextmanager
+    def section(self, name: str) -> t.Iterator[None]:
+        """What is measured inside belongs to `name`. A section that ends in an error is shown, but not stored."""
+        self._current = self.sections[name] = Section()
+        yield
+        self._current.complete = True
 
     def measure(self, name: str, action: t.Callable[[], object], repeat: int = 3, before: t.Callable[[], object] | None = None) -> Measurement:
         """Time an action; `before` puts things back before each run and is not counted."""
@@ -69,7 +107,7 @@ class Bench:
             runs.append(time.perf_counter() - started)
             say(f"bench: {name} [{number + 1}/{repeat}]: {runs[-1]:.3f} s")
         measurement = Measurement(name, runs)
-        self.measurements.append(measurement)
+        self._current.measurements.append(measurement)
         return measurement
 
     def together(self, actions: t.Mapping[str, t.Callable[[], object]], repeat: int = 3) -> list[Measurement]:
@@ -82,42 +120,30 @@ class Bench:
                 runs[name].append(time.perf_counter() - started)
                 say(f"bench: {name} [{number + 1}/{repeat}]: {runs[name][-1]:.3f} s")
         measured = [Measurement(name, times) for name, times in runs.items()]
-        self.measurements += measured
+        self._current.measurements += measured
         return measured
 
     def ratio(self, name: str, ours: Measurement, theirs: Measurement, at_most: float | None = None) -> float:
         return self.value(name, ours.best / theirs.best, "x", at_most)
 
     def value(self, name: str, value: float, unit: str, at_most: float | None = None) -> float:
-        self.verdicts.append(Verdict(name, value, unit, at_most))
+        self._current.verdicts.append(Verdict(name, value, unit, at_most))
         return value
 
     def note(self, text: str) -> None:
         """Something that a reader must know to judge the figures."""
-        self.notes.append(text)
+        self._current.notes.append(text)
 
     @property
     def missed(self) -> list[Verdict]:
-        return [verdict for verdict in self.verdicts if verdict.reached is False]
+        return [verdict for section in self.sections.values() for verdict in section.verdicts if verdict.reached is False]
 
     def table(self) -> str:
-        lines = [f"{'measured':<64} {'best':>10} {'median':>10} {'runs':>5}"]
-        lines += [f"{one.name:<64} {one.best:>8.3f} s {one.median:>8.3f} s {len(one.runs):>5}" for one in self.measurements]
-        lines += ["", f"{'compared':<64} {'value':>10} {'goal':>10}"]
-        for one in self.verdicts:
-            goal = "" if one.at_most is None else f"<= {one.at_most:g}"
-            mark = {None: "", True: "reached", False: "MISSED"}[one.reached]
-            lines.append(f"{one.name:<64} {one.value:>8.3f} {one.unit:<1} {goal:>9} {mark}")
-        return "\n".join(lines + ["", *self.notes])
+        return "\n\n".join("\n".join([f"== {name}", *section.table()]) for name, section in self.sections.items())
 
     def store(self, path: pathlib.Path = OUTPUT) -> None:
+        """Sections measured now take the place of older ones; the others stay, each with its time."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        machine = {"cores": os.cpu_count(), "machine": platform.machine(), "python": platform.python_version(), "load": os.getloadavg()}
-        content = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "machine": machine,
-            "measurements": [{**dataclasses.asdict(one), "best": one.best, "median": one.median} for one in self.measurements],
-            "verdicts": [{**dataclasses.asdict(one), "reached": one.reached} for one in self.verdicts],
-            "notes": self.notes,
-        }
-        path.write_text(json.dumps(content, indent=2) + "\n")
+        stored = json.loads(path.read_text()) if path.exists() else {}
+        sections = {name: section.content() for name, section in self.sections.items() if section.complete}
+        path.write_text(json.dumps({"sections": {**stored.get("sections", {}), **sections}}, indent=2) + "\n")
