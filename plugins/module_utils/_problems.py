@@ -87,12 +87,17 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.path} ({self.place})" if self.place not in ("", self.path) else self.path
-        parts = [f"{where}: {self.message.rstrip('.')}" + ("" if self.message.endswith("?") else ".")]
-        if self.allowed:
-            parts.append(f"Allowed: {self.allowed.rstrip('.')}.")
-        if self.way_out:
-            parts.append(f"Way out: {self.way_out.rstrip('.')}.")
-        return one_line(" ".join(parts))
+        allowed = f"; allowed: {self.allowed}" if self.allowed else ""
+        way_out = f" -> {self.way_out}" if self.way_out else ""
+        return one_line(f"{where}: {self.message}{allowed}{way_out}")
+
+
+def error(path: str, message: str, way_out: str) -> Problem:
+    return Problem(ERROR, path, message, way_out=way_out)
+
+
+def warning(path: str, message: str, way_out: str) -> Problem:
+    return Problem(WARNING, path, message, way_out=way_out)
 
 
 def errors_of(problems: Iterable[Problem]) -> list[Problem]:

@@ -18,10 +18,9 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue imp
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import at
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_schema import PROTECTED_KEYS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CONTROL_PORT, METRICS_PORT, Deployment
-from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import format_path
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, format_path, warning
 from ansible_collections.covstack.selfhosted.plugins.module_utils._providers import provider_layer, provider_secrets
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import given_problems, references
-from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import Problem
 
 Problems = t.Iterator[Problem]
 Rule = t.Callable[[Deployment], Problems]
@@ -62,14 +61,10 @@ _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _MOVING = re.compile(r"(latest|rolling|nightly|edge)([._-].*)?|.*[._-](latest|stable)")
 
 
-def _warning(setting: str, message: str, way_out: str) -> Problem:
-    return Problem(setting, message, way_out, level="warning")
-
-
 def _unknown(place: str, name: t.Any, known: t.Iterable[str]) -> Problem:
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
-    return Problem(f"{place}.{name}", "is no service of this line", f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}")
+    return error(f"{place}.{name}", "is no service of this line", f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}")
 
 
 def _number(value: t.Any) -> t.Optional[float]:
@@ -163,7 +158,7 @@ def _url_host_problem(parts: SplitResult) -> t.Optional[t.Tuple[str, str]]:
 def _url_problem(deployment: Deployment) -> t.Optional[Problem]:
     parts = _split_url(deployment)
     found = _url_form_problem(deployment.url, parts) or _url_host_problem(t.cast(SplitResult, parts))
-    return Problem("codecov_url", *found) if found else None
+    return error("codecov_url", *found) if found else None
 
 
 def _url(deployment: Deployment) -> Problems:
@@ -176,13 +171,13 @@ def _scheme(deployment: Deployment) -> Problems:
     if _url_problem(deployment):
         return
     if deployment.https and not deployment.edge_tls and not deployment.settings["codecov_edge"]["behind_load_balancer"]:
-        yield Problem(
+        yield error(
             "codecov_tls.mode",
             "is disabled, but codecov_url is https",
             "choose certificate, self_signed or acme, set codecov_edge.behind_load_balancer if another proxy terminates TLS, or make codecov_url http",
         )
     if not deployment.https and deployment.edge_tls:
-        yield Problem(
+        yield error(
             "codecov_url",
             "is http, but codecov_tls is on and redirects to https",
             f"write https://{urlsplit(deployment.url).netloc}, or disable codecov_tls.mode",
@@ -197,7 +192,7 @@ def _url_port(deployment: Deployment) -> Problems:
     if deployment.port != edge[option]:
         standard = edge[option] == (443 if deployment.https else 80)
         address = f"{urlsplit(deployment.url).scheme}://{deployment.hostname}" + ("" if standard else f":{edge[option]}")
-        yield Problem(
+        yield error(
             "codecov_url",
             f"has the port {deployment.port}, but codecov_edge.{option} is {edge[option]}",
             f"write {address}, or set codecov_edge.{option}: {deployment.port}",
@@ -206,7 +201,7 @@ def _url_port(deployment: Deployment) -> Problems:
 
 def _plain_http(deployment: Deployment) -> Problems:
     if not _url_problem(deployment) and not deployment.https and not deployment.edge_tls:
-        yield _warning("codecov_url", "is plain HTTP: passwords, tokens and reports travel unencrypted", "set codecov_tls.mode and make it https")
+        yield warning("codecov_url", "is plain HTTP: passwords, tokens and reports travel unencrypted", "set codecov_tls.mode and make it https")
 
 
 # --- edge -------------------------------------------------------------------------------------------------------------------
@@ -227,22 +222,22 @@ def _edge_ports(deployment: Deployment) -> Problems:
     internal = _internal_ports(deployment)
     for setting, port in _public_ports(deployment).items():
         if not 0 < port < 65536:
-            yield Problem(setting, f"{port} is no port", "choose a number from 1 to 65535")
+            yield error(setting, f"{port} is no port", "choose a number from 1 to 65535")
         elif port in internal:
             taken = ", ".join(str(number) for number in sorted(internal))
-            yield Problem(setting, f"{port} is a port that the edge uses inside", f"choose one that is not among {taken}")
+            yield error(setting, f"{port} is a port that the edge uses inside", f"choose one that is not among {taken}")
     edge = deployment.settings["codecov_edge"]
     if deployment.edge_tls and edge["http_port"] == edge["https_port"]:
-        yield Problem("codecov_edge.https_port", f"{edge['https_port']} is also codecov_edge.http_port", "choose two ports, for example 80 and 443")
+        yield error("codecov_edge.https_port", f"{edge['https_port']} is also codecov_edge.http_port", "choose two ports, for example 80 and 443")
 
 
 def _bind_address(deployment: Deployment) -> Problems:
     edge = deployment.settings["codecov_edge"]
     address = _address(edge["bind_address"])
     if not address:
-        yield Problem("codecov_edge.bind_address", f"{edge['bind_address']!r} is no IP address", "give an address of the host, or 0.0.0.0 for all of them")
+        yield error("codecov_edge.bind_address", f"{edge['bind_address']!r} is no IP address", "give an address of the host, or 0.0.0.0 for all of them")
     elif address.is_loopback and not edge["behind_load_balancer"]:
-        yield _warning(
+        yield warning(
             "codecov_edge.bind_address", f"{edge['bind_address']} lets nobody but this host in", "use 0.0.0.0, or set codecov_edge.behind_load_balancer"
         )
 
@@ -263,13 +258,13 @@ def _metrics(deployment: Deployment) -> Problems:
     for setting, value in _metrics_addresses(deployment).items():
         endpoint = _split_endpoint(value)
         if not endpoint:
-            yield Problem(setting, f"{value!r} is no address and port", "write for example 127.0.0.1:9101, or leave it empty")
+            yield error(setting, f"{value!r} is no address and port", "write for example 127.0.0.1:9101, or leave it empty")
             continue
         host, port = endpoint
         if port in taken:
-            yield Problem(setting, f"{port} is also the port of {taken[port]}", "choose another port")
+            yield error(setting, f"{port} is also the port of {taken[port]}", "choose another port")
         elif ipaddress.ip_address(host).is_unspecified:
-            yield _warning(
+            yield warning(
                 setting, f"{value} opens the metrics to everybody who reaches the host", "bind them to 127.0.0.1 or to an address of your monitoring network"
             )
         taken[port] = setting
@@ -282,12 +277,12 @@ def _trusted_proxies(deployment: Deployment) -> Problems:
         try:
             network = ipaddress.ip_network(value, strict=False)
         except ValueError:
-            yield Problem(setting, f"{value!r} is no network", "write an address or a network such as 10.0.0.0/8")
+            yield error(setting, f"{value!r} is no network", "write an address or a network such as 10.0.0.0/8")
             continue
         if network.prefixlen == 0:
-            yield _warning(setting, f"{value} lets every client forge its own address", "name the networks of your proxies only")
+            yield warning(setting, f"{value} lets every client forge its own address", "name the networks of your proxies only")
     if edge["behind_load_balancer"] and not edge["trusted_proxies"]:
-        yield _warning("codecov_edge.trusted_proxies", "is empty, so every request seems to come from the load balancer", "name the load balancer's networks")
+        yield warning("codecov_edge.trusted_proxies", "is empty, so every request seems to come from the load balancer", "name the load balancer's networks")
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------------
@@ -297,9 +292,9 @@ def _certificate(deployment: Deployment) -> Problems:
     tls = deployment.settings["codecov_tls"]
     for option, what in (("certificate", "certificate chain"), ("key", "private key")):
         if tls["mode"] == "certificate" and not tls[option]:
-            yield Problem(f"codecov_tls.{option}", "is missing", f"give the path of the {what} on the controller, or choose self_signed or acme")
+            yield error(f"codecov_tls.{option}", "is missing", f"give the path of the {what} on the controller, or choose self_signed or acme")
         elif tls["mode"] != "certificate" and tls[option]:
-            yield _warning(f"codecov_tls.{option}", f"has no effect while codecov_tls.mode is {tls['mode']}", "set codecov_tls.mode: certificate, or remove it")
+            yield warning(f"codecov_tls.{option}", f"has no effect while codecov_tls.mode is {tls['mode']}", "set codecov_tls.mode: certificate, or remove it")
 
 
 def _acme(deployment: Deployment) -> Problems:
@@ -307,16 +302,16 @@ def _acme(deployment: Deployment) -> Problems:
     if tls["mode"] != "acme":
         return
     if not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", tls["acme_email"]):
-        yield Problem(
+        yield error(
             "codecov_tls.acme_email", f"{tls['acme_email']!r} is no mail address", "give one that is read: the authority warns it before a certificate expires"
         )
     if not re.fullmatch(r"https://[^/\s]+/\S+", tls["acme_server"]):
-        yield Problem("codecov_tls.acme_server", f"{tls['acme_server']!r} is no directory URL", "write the https:// URL of the authority's directory")
+        yield error("codecov_tls.acme_server", f"{tls['acme_server']!r} is no directory URL", "write the https:// URL of the authority's directory")
     elif "letsencrypt.org/" in tls["acme_server"]:
         yield from _acme_name(deployment)
     edge = deployment.settings["codecov_edge"]
     if edge["http_port"] != 80 and not edge["behind_load_balancer"]:
-        yield Problem(
+        yield error(
             "codecov_edge.http_port",
             f"is {edge['http_port']}, but ACME asks its challenge at port 80",
             "set it to 80, or bring a certificate (codecov_tls.mode: certificate)",
@@ -328,7 +323,7 @@ def _acme_name(deployment: Deployment) -> Problems:
     if _url_problem(deployment):
         return
     if _address(host) or "." not in host or host.rpartition(".")[2] in PRIVATE_ENDINGS:
-        yield Problem(
+        yield error(
             "codecov_tls.mode", f"is acme, but no public authority signs {host!r}", "use a public name, your own acme_server, or certificate or self_signed"
         )
 
@@ -336,7 +331,7 @@ def _acme_name(deployment: Deployment) -> Problems:
 def _extra_ca_files(deployment: Deployment) -> Problems:
     for index, path in enumerate(deployment.settings["codecov_tls"]["extra_ca_files"]):
         if not path.strip():
-            yield Problem(f"codecov_tls.extra_ca_files[{index}]", "is empty", "give the path of a PEM file on the controller, or remove the entry")
+            yield error(f"codecov_tls.extra_ca_files[{index}]", "is empty", "give the path of a PEM file on the controller, or remove the entry")
 
 
 # --- versions, replicas, resources, images ----------------------------------------------------------------------------------
@@ -349,7 +344,7 @@ def _all_services(deployment: Deployment) -> t.Dict[str, Service]:
 def _tag_problem(setting: str, value: t.Any) -> t.Optional[Problem]:
     if isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
         shown = "a number that YAML may have rounded" if isinstance(value, float) else "no text"
-        return Problem(setting, f"is {shown}", 'write the tag in quotes, for example "4.6"')
+        return error(setting, f"is {shown}", 'write the tag in quotes, for example "4.6"')
     if _TAG.fullmatch(str(value)):
         return None
     way_out = "write the tag alone, for example 26.7.6"
@@ -357,7 +352,7 @@ def _tag_problem(setting: str, value: t.Any) -> t.Optional[Problem]:
         way_out = "pin digests by codecov_images.digests"
     elif "/" in str(value) or ":" in str(value):
         way_out += "; the repository belongs into codecov_images.repositories"
-    return Problem(setting, f"{str(value)!r} is no image tag", way_out)
+    return error(setting, f"{str(value)!r} is no image tag", way_out)
 
 
 def _bad_tags(deployment: Deployment) -> t.Dict[str, Problem]:
@@ -377,7 +372,7 @@ def _tags(deployment: Deployment) -> Problems:
         if name in deployment.settings["codecov_images"]["digests"]:
             continue
         if _MOVING.fullmatch(deployment.version(service)):
-            yield _warning(
+            yield warning(
                 f"codecov_versions.{name}",
                 f"{deployment.version(service)!r} moves: what runs changes with each pull, and a rollback gets the same image",
                 "name a version, or pin it by codecov_images.digests",
@@ -392,7 +387,7 @@ def _matching_versions(deployment: Deployment) -> Problems:
             shown = " and ".join(f"{name} {version}" for name, version in versions.items())
             wanted = next((versions[name] for name in group if name in deployment.settings["codecov_versions"]), versions[group[0]])
             one = ", ".join(f"{name}: {wanted}" for name in group)
-            yield Problem("codecov_versions", f"{shown} do not match: they share a database schema and task formats", f"set {{{one}}}")
+            yield error("codecov_versions", f"{shown} do not match: they share a database schema and task formats", f"set {{{one}}}")
 
 
 def _parsed(version: str) -> t.Optional[t.Tuple[int, ...]]:
@@ -416,11 +411,11 @@ def _version_range(deployment: Deployment) -> Problems:
         if name in bad or _MOVING.fullmatch(deployment.version(service)):
             continue
         if not version:
-            yield _warning(
+            yield warning(
                 f"codecov_versions.{name}", f"{deployment.version(service)!r} cannot be compared with {allowed}", "make sure that it is one of these"
             )
         elif _outside(version, limits):
-            yield Problem(f"codecov_versions.{name}", f"{deployment.version(service)} is not among the versions that this line can run", f"choose {allowed}")
+            yield error(f"codecov_versions.{name}", f"{deployment.version(service)} is not among the versions that this line can run", f"choose {allowed}")
 
 
 def _platform_versions(deployment: Deployment) -> Problems:
@@ -429,14 +424,14 @@ def _platform_versions(deployment: Deployment) -> Problems:
         least = service.minimum_version.get(deployment.line.name)
         version = _parsed(deployment.version(service))
         if least and version and name not in bad and version < (_parsed(str(least)) or ()):
-            yield Problem(f"codecov_versions.{name}", f"{deployment.version(service)} is older than the application can use", f"choose {least} or newer")
+            yield error(f"codecov_versions.{name}", f"{deployment.version(service)} is older than the application can use", f"choose {least} or newer")
 
 
 def _replicas(deployment: Deployment) -> Problems:
     for name, value in deployment.settings["codecov_replicas"].items():
         setting = f"codecov_replicas.{name}"
         if name in deployment.platform:
-            yield Problem(setting, "cannot be scaled: a platform service runs once", f"remove it; {', '.join(deployment.line.services)} can be scaled")
+            yield error(setting, "cannot be scaled: a platform service runs once", f"remove it; {', '.join(deployment.line.services)} can be scaled")
         elif name not in deployment.line.services:
             yield _unknown("codecov_replicas", name, deployment.line.services)
         else:
@@ -447,9 +442,9 @@ def _replica_number(service: Service, setting: str, value: t.Any) -> Problems:
     number = _whole(value)
     lowest, highest = service.scaling.get("minimum", 1), service.scaling.get("maximum", 1)
     if number is None:
-        yield Problem(setting, "is no whole number", f"choose a number from {lowest} to {highest}")
+        yield error(setting, "is no whole number", f"choose a number from {lowest} to {highest}")
     elif not lowest <= number <= highest:
-        yield Problem(setting, f"{number} is out of bounds", f"choose a number from {lowest} to {highest}")
+        yield error(setting, f"{number} is out of bounds", f"choose a number from {lowest} to {highest}")
 
 
 _RESOURCES = {"cpus": (0.01, "a number of CPUs such as 1.5"), "memory_mb": (6, "a number of megabytes such as 2048")}
@@ -462,7 +457,7 @@ def _resources(deployment: Deployment) -> Problems:
         if name not in known:
             yield _unknown("codecov_resources.services", name, known)
         elif not isinstance(limits, t.Mapping):
-            yield Problem(setting, "is no mapping", "write for example {cpus: 2, memory_mb: 2048}")
+            yield error(setting, "is no mapping", "write for example {cpus: 2, memory_mb: 2048}")
         else:
             yield from _limits(setting, limits)
 
@@ -470,12 +465,12 @@ def _resources(deployment: Deployment) -> Problems:
 def _limits(setting: str, limits: t.Mapping[str, t.Any]) -> Problems:
     for option, value in limits.items():
         if option not in _RESOURCES:
-            yield Problem(f"{setting}.{option}", "is no limit of a container", "known are cpus and memory_mb")
+            yield error(f"{setting}.{option}", "is no limit of a container", "known are cpus and memory_mb")
             continue
         least, example = _RESOURCES[option]
         number = _number(value)
         if number is None or number < least:
-            yield Problem(f"{setting}.{option}", f"is no number from {least} on", f"give {example}, or switch limits off by codecov_resources.limits: false")
+            yield error(f"{setting}.{option}", f"is no number from {least} on", f"give {example}, or switch limits off by codecov_resources.limits: false")
 
 
 def _registry(deployment: Deployment) -> Problems:
@@ -484,13 +479,13 @@ def _registry(deployment: Deployment) -> Problems:
         return
     setting, way_out = "codecov_images.registry", "write host, host:port or host/path, for example registry.example.com/mirror"
     if "://" in registry:
-        yield Problem(setting, "has a scheme", way_out)
+        yield error(setting, "has a scheme", way_out)
     elif "@" in registry:
-        yield Problem(setting, "holds a user name or password", f"{way_out}; log in by docker login on the host")
+        yield error(setting, "holds a user name or password", f"{way_out}; log in by docker login on the host")
     elif not _REGISTRY.fullmatch(registry.rstrip("/")):
-        yield Problem(setting, f"{registry!r} is no registry", way_out)
+        yield error(setting, f"{registry!r} is no registry", way_out)
     elif not re.search(r"[.:]|^localhost$", registry.split("/")[0]):
-        yield Problem(setting, f"{registry!r} is no host for Docker, which reads it as a name on Docker Hub", "give its full name, or name and port")
+        yield error(setting, f"{registry!r} is no host for Docker, which reads it as a name on Docker Hub", "give its full name, or name and port")
 
 
 def _repositories(deployment: Deployment) -> Problems:
@@ -500,9 +495,9 @@ def _repositories(deployment: Deployment) -> Problems:
         if name not in known:
             yield _unknown("codecov_images.repositories", name, known)
         elif isinstance(value, str) and re.search(r":[^/]*$|@", value.partition("/")[2]):
-            yield Problem(setting, "has a tag or digest", "give the repository alone; tags belong into codecov_versions, digests into codecov_images.digests")
+            yield error(setting, "has a tag or digest", "give the repository alone; tags belong into codecov_versions, digests into codecov_images.digests")
         elif not isinstance(value, str) or not _REPOSITORY.fullmatch(value):
-            yield Problem(setting, "is no repository with its registry, in lower case and without scheme", "write for example registry.example.com/team/image")
+            yield error(setting, "is no repository with its registry, in lower case and without scheme", "write for example registry.example.com/team/image")
 
 
 def _digests(deployment: Deployment) -> Problems:
@@ -511,11 +506,11 @@ def _digests(deployment: Deployment) -> Problems:
         if name not in known:
             yield _unknown("codecov_images.digests", name, known)
         elif not isinstance(value, str) or not _DIGEST.fullmatch(value):
-            yield Problem(
+            yield error(
                 f"codecov_images.digests.{name}", "is no digest", "write sha256: and 64 hexadecimal digits, as `docker buildx imagetools inspect` prints it"
             )
     if images["digests"] and images["archives"]:
-        yield _warning(
+        yield warning(
             "codecov_images.digests", "may not be known to images that come from archives", "leave digests out where images are loaded from archives"
         )
 
@@ -523,7 +518,7 @@ def _digests(deployment: Deployment) -> Problems:
 def _archives(deployment: Deployment) -> Problems:
     for index, path in enumerate(deployment.settings["codecov_images"]["archives"]):
         if not path.strip():
-            yield Problem(f"codecov_images.archives[{index}]", "is empty", "give the path of an image archive on the controller, or remove the entry")
+            yield error(f"codecov_images.archives[{index}]", "is empty", "give the path of an image archive on the controller, or remove the entry")
 
 
 # --- platform services ------------------------------------------------------------------------------------------------------
@@ -537,7 +532,7 @@ def _not_offered(deployment: Deployment) -> Problems:
     for name, service in deployment.platform.items():
         offered = name in deployment.line.needs or name in deployment.line.optional
         if service.optional and not offered and deployment.settings[f"codecov_{name}"]["mode"] != "disabled":
-            yield Problem(
+            yield error(
                 f"codecov_{name}.mode", f"the line {deployment.line.name} cannot use {service.title}", "set it to disabled, or choose another codecov_line"
             )
 
@@ -550,7 +545,7 @@ def _hosts_of_services(deployment: Deployment) -> Problems:
     for name in _external(deployment):
         setting, host = f"codecov_{name}.host", deployment.settings[f"codecov_{name}"]["host"]
         if not host and (name != "storage" or not _has_public_host(deployment)) and not _wrong_provider(deployment, name):
-            yield Problem(setting, "is missing", f"give the host of your {deployment.platform[name].title}, or set codecov_{name}.mode: embedded")
+            yield error(setting, "is missing", f"give the host of your {deployment.platform[name].title}, or set codecov_{name}.mode: embedded")
         elif host:
             yield from _host_form(setting, host)
 
@@ -561,17 +556,17 @@ def _wrong_provider(deployment: Deployment, service: str) -> bool:
 
 def _host_form(setting: str, host: str) -> Problems:
     if "://" in host:
-        yield Problem(setting, "has a scheme", "give the host name alone")
+        yield error(setting, "has a scheme", "give the host name alone")
     elif "@" in host:
-        yield Problem(setting, "holds a user name or password", "give the host name alone; passwords belong into codecov_secrets")
+        yield error(setting, "holds a user name or password", "give the host name alone; passwords belong into codecov_secrets")
     elif re.fullmatch(r"[^:]+:[0-9]+", host):
-        yield Problem(setting, "has a port", f"give the host name alone, and the port as {setting[:-4]}port")
+        yield error(setting, "has a port", f"give the host name alone, and the port as {setting[:-4]}port")
     elif "/" in host:
-        yield Problem(setting, "has a path", "give the host name alone")
+        yield error(setting, "has a path", "give the host name alone")
     elif _is_loopback(host):
-        yield Problem(setting, f"{host!r} means the container itself inside a container", "give a name or address of the host that the containers reach")
+        yield error(setting, f"{host!r} means the container itself inside a container", "give a name or address of the host that the containers reach")
     elif _name_problem(host):
-        yield Problem(setting, f"{host!r} {_name_problem(host)}", "give a name that DNS knows, or an IPv4 address")
+        yield error(setting, f"{host!r} {_name_problem(host)}", "give a name that DNS knows, or an IPv4 address")
 
 
 def _ports_of_services(deployment: Deployment) -> Problems:
@@ -579,13 +574,13 @@ def _ports_of_services(deployment: Deployment) -> Problems:
         port = deployment.settings[f"codecov_{name}"]["port"]
         least = 0 if name == "storage" else 1
         if deployment.mode(name) != "disabled" and not least <= port < 65536:
-            yield Problem(f"codecov_{name}.port", f"{port} is no port", f"choose a number from {least} to 65535")
+            yield error(f"codecov_{name}.port", f"{port} is no port", f"choose a number from {least} to 65535")
 
 
 def _host_without_external(deployment: Deployment) -> Problems:
     for name in EXTERNAL_SERVICES:
         if deployment.mode(name) == "embedded" and deployment.settings[f"codecov_{name}"]["host"]:
-            yield Problem(f"codecov_{name}.mode", f"is embedded, but codecov_{name}.host is given", "set it to external to use that host, or remove the host")
+            yield error(f"codecov_{name}.mode", f"is embedded, but codecov_{name}.host is given", "set it to external to use that host, or remove the host")
 
 
 def _names_of_databases(deployment: Deployment) -> Problems:
@@ -593,7 +588,7 @@ def _names_of_databases(deployment: Deployment) -> Problems:
         for option in ("database", "user"):
             value = deployment.settings[f"codecov_{service}"][option]
             if deployment.mode(service) == "external" and not re.fullmatch(r"[A-Za-z0-9._~-]{1,63}", value):
-                yield Problem(
+                yield error(
                     f"codecov_{service}.{option}",
                     f"{value!r} cannot stand in a URL that the application does not decode",
                     "use letters, digits and . _ ~ - only, 63 at most",
@@ -603,7 +598,7 @@ def _names_of_databases(deployment: Deployment) -> Problems:
 def _verified_database(deployment: Deployment) -> Problems:
     sslmode = deployment.settings["codecov_postgres"]["sslmode"]
     if deployment.mode("postgres") == "external" and sslmode.startswith("verify-") and not deployment.own_ca():
-        yield Problem(
+        yield error(
             "codecov_postgres.sslmode",
             f"is {sslmode}, but libpq takes authorities from a file, and there is none",
             "add the authority of the database to codecov_tls.extra_ca_files, or choose require",
@@ -614,9 +609,9 @@ def _redis_cluster(deployment: Deployment) -> Problems:
     redis = deployment.settings["codecov_redis"]
     way_out = "use one Redis server (cluster mode disabled; a primary with replicas is fine) and give its primary endpoint"
     if redis["cluster"]:
-        yield Problem("codecov_redis.cluster", "is true, but the application has no client for Redis Cluster", way_out)
+        yield error("codecov_redis.cluster", "is true, but the application has no client for Redis Cluster", way_out)
     elif deployment.mode("redis") == "external" and redis["host"].startswith("clustercfg."):
-        yield Problem("codecov_redis.host", "is the configuration endpoint of a Redis Cluster, for which the application has no client", way_out)
+        yield error("codecov_redis.host", "is the configuration endpoint of a Redis Cluster, for which the application has no client", way_out)
 
 
 def _redis_login(deployment: Deployment) -> Problems:
@@ -624,11 +619,11 @@ def _redis_login(deployment: Deployment) -> Problems:
         return
     redis = deployment.settings["codecov_redis"]
     if redis["database"] < 0:
-        yield Problem("codecov_redis.database", f"{redis['database']} is no database", "choose 0 or more")
+        yield error("codecov_redis.database", f"{redis['database']} is no database", "choose 0 or more")
     if redis["username"] and not _URL_SAFE.fullmatch(redis["username"]):
-        yield Problem("codecov_redis.username", f"{redis['username']!r} cannot stand in a URL", "use letters, digits and . _ ~ - only")
+        yield error("codecov_redis.username", f"{redis['username']!r} cannot stand in a URL", "use letters, digits and . _ ~ - only")
     if redis["username"] and not _has_secret(deployment, "redis_password"):
-        yield Problem("codecov_redis.username", "is given without a password", "give codecov_secrets.redis_password, or remove the user")
+        yield error("codecov_redis.username", "is given without a password", "give codecov_secrets.redis_password, or remove the user")
 
 
 # --- object storage ---------------------------------------------------------------------------------------------------------
@@ -638,15 +633,15 @@ def _storage_provider(deployment: Deployment) -> Problems:
     provider, mode = deployment.settings["codecov_storage"]["provider"], deployment.mode("storage")
     setting = "codecov_storage.provider"
     if provider == "azure":
-        yield Problem(
+        yield error(
             setting,
             "is azure, but the application speaks S3 only, not Azure Blob",
             "run an S3 gateway before Azure Blob (for example s3proxy), choose azure_gateway and give its host",
         )
     elif mode == "embedded" and provider not in ("seaweedfs", "minio"):
-        yield Problem(setting, f"{provider!r} cannot be embedded", "choose seaweedfs or minio, or set codecov_storage.mode: external")
+        yield error(setting, f"{provider!r} cannot be embedded", "choose seaweedfs or minio, or set codecov_storage.mode: external")
     elif mode == "external" and provider == "seaweedfs":
-        yield Problem(
+        yield error(
             setting, "'seaweedfs' is the embedded server, but codecov_storage.mode is external", "choose s3, gcs, azure_gateway, minio or other (any S3 server)"
         )
 
@@ -658,7 +653,7 @@ def _storage_host(deployment: Deployment) -> Problems:
     address = _address(host)
     inside = host.endswith((".docker.internal", ".svc", ".cluster.local")) or bool(address and (address in DOCKER_NETWORK or address.is_link_local))
     if inside or not (address or "." in host):
-        yield Problem(
+        yield error(
             "codecov_storage.host",
             f"{host!r} is a name that CI clients cannot resolve, and they upload straight to it",
             "give the public name of your object storage",
@@ -670,31 +665,31 @@ def _storage_region(deployment: Deployment) -> Problems:
     if deployment.mode("storage") != "external" or _wrong_provider(deployment, "storage"):
         return
     if not storage["region"]:
-        yield Problem(
+        yield error(
             "codecov_storage.region",
             "is missing; without it every upload waits for a lookup",
             "give the bucket's region (us-east-1 where your server has none)",
         )
     elif storage["provider"] == "s3" and not storage["host"] and not _AWS_REGION.fullmatch(storage["region"]):
-        yield Problem("codecov_storage.region", f"{storage['region']!r} is no AWS region", "write for example eu-central-1")
+        yield error("codecov_storage.region", f"{storage['region']!r} is no AWS region", "write for example eu-central-1")
     elif storage["provider"] == "s3" and not storage["host"] and storage["region"].startswith("cn-"):
-        yield Problem("codecov_storage.host", "is missing: the regions of China have hosts of their own", f"write s3.{storage['region']}.amazonaws.com.cn")
+        yield error("codecov_storage.host", "is missing: the regions of China have hosts of their own", f"write s3.{storage['region']}.amazonaws.com.cn")
     elif re.search(r"\s", storage["region"]):
-        yield Problem("codecov_storage.region", "has a space", "write it as your provider does, for example eu-central-1")
+        yield error("codecov_storage.region", "has a space", "write it as your provider does, for example eu-central-1")
 
 
 def _bucket(deployment: Deployment) -> Problems:
     setting, bucket = "codecov_storage.bucket", deployment.settings["codecov_storage"]["bucket"]
     if not _BUCKET.fullmatch(bucket) or ".." in bucket or _address(bucket) or bucket.startswith("xn--") or bucket.endswith("-s3alias"):
-        yield Problem(setting, f"{bucket!r} is no bucket name", "use 3 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends")
+        yield error(setting, f"{bucket!r} is no bucket name", "use 3 to 63 lower-case letters, digits and hyphens, with a letter or digit at both ends")
     elif deployment.mode("storage") == "embedded" and bucket in APPLICATION_PATHS:
-        yield Problem(setting, f"{bucket!r} is a path of the application, which the bucket would hide", "choose another name, for example archive")
+        yield error(setting, f"{bucket!r} is a path of the application, which the bucket would hide", "choose another name, for example archive")
 
 
 def _storage_login(deployment: Deployment) -> Problems:
     storage = deployment.settings["codecov_storage"]
     if storage["iam_auth"] and (deployment.mode("storage") != "external" or storage["provider"] != "s3"):
-        yield Problem(
+        yield error(
             "codecov_storage.iam_auth",
             "works with external storage of the provider s3 only",
             "set it to false and give codecov_secrets.storage_access_key and storage_secret_key",
@@ -703,7 +698,7 @@ def _storage_login(deployment: Deployment) -> Problems:
 
 def _storage_plain(deployment: Deployment) -> Problems:
     if deployment.mode("storage") == "external" and not deployment.settings["codecov_storage"]["tls"]:
-        yield _warning("codecov_storage.tls", "is off: reports travel unencrypted between CI clients and the object storage", "set it to true")
+        yield warning("codecov_storage.tls", "is off: reports travel unencrypted between CI clients and the object storage", "set it to true")
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------------
@@ -728,7 +723,7 @@ def _secrets_only_you_know(deployment: Deployment) -> t.Dict[str, str]:
 def _missing_secrets(deployment: Deployment) -> Problems:
     for name, meaning in _secrets_only_you_know(deployment).items():
         if not _has_secret(deployment, name) and not _is_malformed(deployment, name):
-            yield Problem(f"codecov_secrets.{name}", "is missing", f"give {meaning}, and keep codecov_secrets in a vault")
+            yield error(f"codecov_secrets.{name}", "is missing", f"give {meaning}, and keep codecov_secrets in a vault")
 
 
 def _is_malformed(deployment: Deployment, name: str) -> bool:
@@ -737,10 +732,10 @@ def _is_malformed(deployment: Deployment, name: str) -> bool:
 
 
 def _given_secrets(deployment: Deployment) -> Problems:
-    missing = {problem.setting for problem in _missing_secrets(deployment)}
+    missing = {problem.path for problem in _missing_secrets(deployment)}
     for problem in given_problems(deployment.settings["codecov_secrets"]):
         if problem.path not in missing:
-            yield Problem(problem.path, problem.message, f"{problem.allowed}; {problem.way_out}", problem.level)
+            yield problem
 
 
 def _url_passwords(deployment: Deployment) -> Problems:
@@ -749,7 +744,7 @@ def _url_passwords(deployment: Deployment) -> Problems:
         setting = f"codecov_secrets.{service}_password"
         value = deployment.settings["codecov_secrets"].get(f"{service}_password")
         if value and setting not in malformed and deployment.mode(service) != "disabled" and not _URL_SAFE.fullmatch(value):
-            yield Problem(
+            yield error(
                 setting,
                 "has a character that the application does not decode in a URL",
                 "use letters, digits and . _ ~ - only; change the password where it is kept",
@@ -763,7 +758,7 @@ def _storage_keys(deployment: Deployment) -> Problems:
     for name, least in (("storage_access_key", 3), ("storage_secret_key", 8)):
         value = deployment.settings["codecov_secrets"].get(name)
         if value and f"codecov_secrets.{name}" not in malformed and not re.fullmatch(rf"[A-Za-z0-9/+=._~-]{{{least},}}", value):
-            yield Problem(
+            yield error(
                 f"codecov_secrets.{name}",
                 f"is no key of {least} or more plain characters",
                 "use letters, digits and / + = . _ ~ - only, or remove it to have it generated",
@@ -779,7 +774,7 @@ def _secret_references(deployment: Deployment) -> Problems:
             if name not in known:
                 close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
                 way_out = f"did you mean {close[0]!r}?" if close else f"set codecov_secrets.{name}"
-                yield _warning(format_path((variable, *paths[0])), f"names the secret {name!r}, which only the host may know", way_out)
+                yield warning(format_path((variable, *paths[0])), f"names the secret {name!r}, which only the host may know", way_out)
 
 
 # --- providers, configuration -----------------------------------------------------------------------------------------------
@@ -787,17 +782,15 @@ def _secret_references(deployment: Deployment) -> Problems:
 
 def _providers(deployment: Deployment) -> Problems:
     if not deployment.settings["codecov_providers"]:
-        yield _warning("codecov_providers", "is empty: nobody can log in", "configure at least one git provider, for example {github: {client_id: ...}}")
-    for problem in provider_layer(deployment.settings["codecov_providers"], deployment.url).problems:
-        allowed = f"{problem.allowed}; " if problem.allowed else ""
-        yield Problem(problem.path, problem.message, allowed + problem.way_out, problem.level)
+        yield warning("codecov_providers", "is empty: nobody can log in", "configure at least one git provider, for example {github: {client_id: ...}}")
+    yield from provider_layer(deployment.settings["codecov_providers"], deployment.url).problems
 
 
 def _allow_change(deployment: Deployment) -> Problems:
     known = [".".join(path) for path in PROTECTED_KEYS]
     for index, key in enumerate(deployment.settings["codecov_config_allow_change"]):
         if key not in known:
-            yield Problem(f"codecov_config_allow_change[{index}]", f"{key!r} is no protected key", f"known are {', '.join(known)}")
+            yield error(f"codecov_config_allow_change[{index}]", f"{key!r} is no protected key", f"known are {', '.join(known)}")
 
 
 # --- the host's side --------------------------------------------------------------------------------------------------------
@@ -808,13 +801,13 @@ def _directory(deployment: Deployment) -> Problems:
     example = "choose a directory of its own, for example /opt/codecov"
     plain = path.rstrip("/") or "/"
     if not path.startswith("/"):
-        yield Problem(setting, f"{path!r} is not absolute", example)
+        yield error(setting, f"{path!r} is not absolute", example)
     elif not _PLAIN_PATH.fullmatch(path) or any(part in (".", "..") for part in path.split("/")) or "//" in path:
-        yield Problem(setting, f"{path!r} has characters or parts that Compose or the shell would change", f"{example}; letters, digits and . _ - only")
+        yield error(setting, f"{path!r} has characters or parts that Compose or the shell would change", f"{example}; letters, digits and . _ - only")
     elif plain in SYSTEM_DIRECTORIES or plain.startswith(tuple(f"{tree}/" for tree in FOREIGN_TREES)):
-        yield Problem(setting, f"{path!r} belongs to the system, and the playbook remove would delete it", example)
+        yield error(setting, f"{path!r} belongs to the system, and the playbook remove would delete it", example)
     elif path != plain:
-        yield Problem(setting, f"{path!r} ends with a slash", f"write {plain}")
+        yield error(setting, f"{path!r} ends with a slash", f"write {plain}")
 
 
 # Setting -> least value.
@@ -841,13 +834,13 @@ def _least(deployment: Deployment) -> Problems:
         variable, _dot, option = setting.partition(".")
         value = deployment.settings[variable][option] if option else deployment.settings[variable]
         if value < least:
-            yield Problem(setting, f"{value} is too small", f"choose {least} or more")
+            yield error(setting, f"{value} is too small", f"choose {least} or more")
 
 
 def _response_times(deployment: Deployment) -> Problems:
     health = deployment.settings["codecov_health"]
     if 0 < health["maximum_ms"] < health["target_ms"]:
-        yield Problem(
+        yield error(
             "codecov_health.maximum_ms",
             f"{health['maximum_ms']} is below codecov_health.target_ms {health['target_ms']}",
             "choose a limit that is not below the target",
@@ -859,7 +852,7 @@ def _worker_grace(deployment: Deployment) -> Problems:
     limits = [at(deployment.settings[variable], HARD_LIMIT) for variable in ("codecov_config_host", "codecov_config_group")]
     hard = next((limit for limit in limits if isinstance(limit, int)), DEFAULT_HARD_LIMIT)
     if 0 < grace < hard:
-        yield _warning(
+        yield warning(
             "codecov_worker_grace",
             f"{grace} s is less than the hard limit of a task, {hard} s: a stop may kill a running task",
             f"choose {hard + 60}, or 0 for the catalogue's value",
@@ -869,13 +862,13 @@ def _worker_grace(deployment: Deployment) -> Problems:
 def _release(deployment: Deployment) -> Problems:
     release = deployment.settings["codecov_release"]
     if release and not re.fullmatch(r"[0-9a-f]{6,64}", release):
-        yield Problem("codecov_release", f"{release!r} is no release", "give the name of a directory in releases/, or leave it empty for the newest proved one")
+        yield error("codecov_release", f"{release!r} is no release", "give the name of a directory in releases/, or leave it empty for the newest proved one")
 
 
 def _trial(deployment: Deployment) -> Problems:
     embedded = [name for name in DATA_SERVICES if deployment.mode(name) == "embedded"]
     if embedded:
-        yield _warning(
+        yield warning(
             "codecov_" + embedded[0] + ".mode",
             f"{', '.join(embedded)} keep their data on this one host: Strategy I is for trials, and losing the host loses the data",
             "use external services to keep it (inventories/strategy_1_cloud)",
@@ -894,11 +887,11 @@ def _hosts(hosts: t.Sequence[t.Mapping[str, t.Any]]) -> Problems:
     urls = [host["url"] for host in hosts]
     if any(host["behind_load_balancer"] for host in hosts):
         reason = "a load balancer before several hosts with an edge proxy each: what one host holds the others do not, so requests fail at random"
-        yield Problem("codecov_edge.behind_load_balancer", f"{names}: {reason}", way_out)
+        yield error("codecov_edge.behind_load_balancer", f"{names}: {reason}", way_out)
     elif any(host["embedded_data"] for host in hosts):
-        yield Problem("inventory", f"{names} would each have data of their own (embedded services), not one Codecov on several hosts", way_out)
+        yield error("inventory", f"{names} would each have data of their own (embedded services), not one Codecov on several hosts", way_out)
     elif len(set(urls)) < len(urls):
-        yield Problem("codecov_url", f"{names} share one address, but each host has an edge proxy of its own", way_out)
+        yield error("codecov_url", f"{names} share one address, but each host has an edge proxy of its own", way_out)
 
 
 RULES: t.Tuple[Rule, ...] = (

@@ -9,13 +9,12 @@ leaves out: the whole list of problems at once, "did you mean", and the way out.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import os
 import re
 import typing as t
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import one_line
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error
 
 try:
     import yaml
@@ -29,19 +28,6 @@ SPEC_FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path
 INTERNAL = frozenset({"codecov_plan"})
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """Something wrong with a setting. `str()` is one line: the setting, its value, what is allowed, the way out."""
-
-    setting: str
-    message: str
-    way_out: str
-    level: str = "error"
-
-    def __str__(self) -> str:
-        return one_line(f"{self.setting}: {self.message} -> {self.way_out}")
 
 
 def load_spec(path: str = SPEC_FILE) -> t.Dict[str, t.Any]:
@@ -119,12 +105,12 @@ def _check_value(place: str, spec: t.Mapping[str, t.Any], value: t.Any, problems
     coerced = _coerce(kind, value)
     if coerced is None:
         shown = "this text" if kind in ("dict", "list") and isinstance(value, str) else _shown(value)
-        problems.append(Problem(place, f"{shown} is not {_KIND_NAMES[kind]}", f"give {_KIND_NAMES[kind]}"))
+        problems.append(error(place, f"{shown} is not {_KIND_NAMES[kind]}", f"give {_KIND_NAMES[kind]}"))
         return spec.get("default")
     if choices and coerced not in choices:
         hint = difflib.get_close_matches(str(coerced), choices, n=1, cutoff=0.6)
         way_out = f"did you mean {hint[0]!r}?" if hint else f"choose one of {', '.join(choices)}"
-        problems.append(Problem(place, f"{_shown(coerced)} is not one of {', '.join(choices)}", way_out))
+        problems.append(error(place, f"{_shown(coerced)} is not one of {', '.join(choices)}", way_out))
         return spec.get("default", choices[0])
     if "options" in spec:
         return check(coerced, spec["options"], problems, f"{place}.")
@@ -144,7 +130,7 @@ def check(values: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], problem
         value = values.get(name)
         if _is_unset(spec, value):
             if spec.get("required"):
-                problems.append(Problem(f"{prefix}{name}", "is missing", f"set it: {_first_sentence(spec['description'])}"))
+                problems.append(error(f"{prefix}{name}", "is missing", f"set it: {_first_sentence(spec['description'])}"))
             value = "" if spec.get("required") else {} if "options" in spec else spec.get("default")
         checked[name] = value if value is None else _check_value(f"{prefix}{name}", spec, value, problems)
     return checked
@@ -157,8 +143,8 @@ def _is_unset(spec: t.Mapping[str, t.Any], value: t.Any) -> bool:
 
 def _unknown(place: str, name: str, options: t.Mapping[str, t.Any]) -> Problem:
     if "." in place and re.search(r"passw|secret|token|(access|secret)_?key", name.lower()):
-        return Problem(place, "is a secret and does not belong here", "move it to codecov_secrets, which belongs in a vault")
-    return Problem(place, "is no setting of this collection", _did_you_mean(name, options))
+        return error(place, "is a secret and does not belong here", "move it to codecov_secrets, which belongs in a vault")
+    return error(place, "is no setting of this collection", _did_you_mean(name, options))
 
 
 def _first_sentence(description: t.Union[str, t.List[str]]) -> str:

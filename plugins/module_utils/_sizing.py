@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
-from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import Problem
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, warning
 
 Problems = t.Iterator[Problem]
 Host = t.Mapping[str, t.Any]
@@ -153,14 +153,10 @@ def sizing(demand: Demand, strategy: int, services: t.Iterable[Service]) -> t.Di
 # --- a host against what it shall run -----------------------------------------------------------------------------------------
 
 
-def _warning(setting: str, message: str, way_out: str) -> Problem:
-    return Problem(setting, message, way_out, level="warning")
-
-
 def _memory(deployment: Deployment, host: Host) -> Problems:
     least, memory = deployment.settings["codecov_sizing"]["minimum_memory_mb"], host.get("memory_mb")
     if memory and memory < least:
-        yield Problem(
+        yield error(
             "codecov_sizing.minimum_memory_mb", f"the host has {memory} MB of memory, {least} are wanted", "give it more memory, or lower this setting"
         )
 
@@ -172,7 +168,7 @@ def _disk(deployment: Deployment, host: Host) -> Problems:
     paths = {free: path for path, free in reversed(list(disks.items())) if free is not None}
     for free, path in paths.items():
         if free < least:
-            yield Problem("codecov_sizing.minimum_disk_gb", f"{path} has {free} GB free, {least} are wanted", "free space there, or lower this setting")
+            yield error("codecov_sizing.minimum_disk_gb", f"{path} has {free} GB free, {least} are wanted", "free space there, or lower this setting")
 
 
 def _demand(deployment: Deployment, host: Host) -> Problems:
@@ -187,7 +183,7 @@ def _demand(deployment: Deployment, host: Host) -> Problems:
         lacks.append(f"{host['memory_mb'] // 1024} GB of memory instead of {machine['memory_gb']}")
     if lacks:
         message = f"{rate} reports a minute ask for a host like {machine['like']}, and this one has {' and '.join(lacks)}"
-        yield _warning("codecov_sizing.reports_per_minute", message, "take a larger host, or external services and Strategy II")
+        yield warning("codecov_sizing.reports_per_minute", message, "take a larger host, or external services and Strategy II")
 
 
 def _limited_cpus(deployment: Deployment) -> t.Dict[str, float]:
@@ -210,7 +206,7 @@ def _cpus(deployment: Deployment, host: Host) -> Problems:
         limits = ", ".join(f"{name} {_shown(limit)}" for name, limit in above.items())
         wanted = ", ".join(f"{name}: {{cpus: {host['cpus']}}}" for name in above)
         message = f"the host has {host['cpus']} CPUs, and Docker refuses a limit above that ({limits})"
-        yield Problem("codecov_resources.services", message, f"set {{{wanted}}}, or codecov_resources.limits: false")
+        yield error("codecov_resources.services", message, f"set {{{wanted}}}, or codecov_resources.limits: false")
 
 
 def _cgroups(deployment: Deployment, host: Host) -> Problems:
@@ -219,9 +215,9 @@ def _cgroups(deployment: Deployment, host: Host) -> Problems:
     if not docker.get("running") or not deployment.settings["codecov_resources"]["limits"]:
         return
     if cgroup.get("cpu") is False:
-        yield Problem("codecov_resources.limits", "is on, but the host has no CPU controller, without which Docker refuses CPU limits", "set it to false")
+        yield error("codecov_resources.limits", "is on, but the host has no CPU controller, without which Docker refuses CPU limits", "set it to false")
     elif cgroup.get("memory") is False:
-        yield _warning(
+        yield warning(
             "codecov_resources.limits",
             "is on, but the host has no memory controller: Docker ignores memory limits",
             "enable the controller, or set it to false",
@@ -234,7 +230,7 @@ def _ports(deployment: Deployment, host: Host) -> Problems:
         port = (host.get("ports") or {}).get(str(edge[option])) or {}
         if port.get("held") and not port.get("ours"):
             holder = port.get("by") or "another process"
-            yield Problem(f"codecov_edge.{option}", f"port {edge[option]} is held by {holder}", "stop that, or choose another port (and codecov_url with it)")
+            yield error(f"codecov_edge.{option}", f"port {edge[option]} is held by {holder}", "stop that, or choose another port (and codecov_url with it)")
 
 
 def _endpoints(deployment: Deployment) -> t.Dict[str, str]:
@@ -253,7 +249,7 @@ def _reachability(deployment: Deployment, host: Host) -> Problems:
         answer = answers.get(endpoint)
         if answer and not answer["reachable"]:
             way_out = "correct host and port, or open the way from this host (firewall, security group, DNS)"
-            yield Problem(setting, f"{endpoint} cannot be reached from the host ({answer.get('error') or 'no answer'})", way_out)
+            yield error(setting, f"{endpoint} cannot be reached from the host ({answer.get('error') or 'no answer'})", way_out)
 
 
 def _public_name(deployment: Deployment, host: Host) -> Problems:
@@ -262,15 +258,15 @@ def _public_name(deployment: Deployment, host: Host) -> Problems:
         return
     message = f"the host cannot resolve {deployment.hostname} ({answer.get('error') or 'no answer'})"
     if deployment.edge_serves_url:  # containers know the name without DNS
-        yield _warning("codecov_url", message, "enter it into DNS: CI clients and browsers need it")
+        yield warning("codecov_url", message, "enter it into DNS: CI clients and browsers need it")
     else:
-        yield Problem("codecov_url", f"{message}, and the containers go through the load balancer", "enter it into DNS")
+        yield error("codecov_url", f"{message}, and the containers go through the load balancer", "enter it into DNS")
 
 
 def _clock(deployment: Deployment, host: Host) -> Problems:
     if (host.get("clock") or {}).get("ntp_synchronised") is False:
         message = "the host's clock is not synchronised; uploads fail when it is wrong"
-        yield _warning("codecov_health.clock_skew_s", message, "install and enable an NTP client such as chrony or systemd-timesyncd")
+        yield warning("codecov_health.clock_skew_s", message, "install and enable an NTP client such as chrony or systemd-timesyncd")
 
 
 def _architecture(deployment: Deployment, host: Host) -> Problems:
@@ -279,7 +275,7 @@ def _architecture(deployment: Deployment, host: Host) -> Problems:
     foreign = [name for name in deployment.line.services if name not in repositories]
     if arch and arch not in X86 and foreign:
         message = f"the host is {arch}, but the images of {', '.join(foreign)} exist for x86_64 only"
-        yield Problem("codecov_images.repositories", message, "use an x86_64 host, or name repositories with images of your own")
+        yield error("codecov_images.repositories", message, "use an x86_64 host, or name repositories with images of your own")
 
 
 RULES: t.Tuple[t.Callable[[Deployment, Host], Problems], ...] = (

@@ -264,7 +264,7 @@ warnings:
   returned: when there are any
   type: list
   elements: str
-  sample: ["services.minio.ttl: is missing: upload addresses are valid for 10 seconds. Way out: set it to 300."]
+  sample: ["services.minio.ttl: is missing: upload addresses are valid for 10 seconds -> set it to 300"]
 errors:
   description: Why nothing was written, one line each. It names the setting, the layer that set it, what is allowed and the way out.
   returned: always

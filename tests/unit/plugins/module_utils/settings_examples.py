@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment, deployment_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem
 
 SECRET = "correct-horse-battery"
 
@@ -50,7 +51,7 @@ def deployment(over: dict[str, Any] | None = None, base: dict[str, Any] | None =
 
 @functools.cache
 def _deployment(settings: str) -> Deployment:
-    problems: list[_settings.Problem] = []
+    problems: list[Problem] = []
     checked = _settings.check(json.loads(settings), _spec(), problems)
     assert problems == []
     return deployment_of(checked)

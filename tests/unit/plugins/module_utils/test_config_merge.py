@@ -152,7 +152,7 @@ def test_place_of_what_is_not_there_is_empty() -> None:
 
 @pytest.mark.parametrize("content", [None, [], "text", 3, True])
 def test_a_layer_that_is_no_mapping_is_refused(content: Any) -> None:
-    with pytest.raises(LayerError, match=r"^mine: is .* Way out: "):
+    with pytest.raises(LayerError, match=r"^mine: is .* -> "):
         merge_layers([("mine", content)])
 
 

@@ -16,7 +16,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue imp
 from ansible_collections.covstack.selfhosted.plugins.module_utils._compose import application_project, platform_project, slot_environment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment, deployment_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._edge import routes, static_configuration
-from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import Problem
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import EMBEDDED, EXTERNAL, SECRET, merged
 from hypothesis import HealthCheck, event, settings
 from hypothesis import given as hypothesis_given
@@ -55,9 +55,9 @@ def test_bad_setting_has_one_clear_problem(case: dict[str, Any]) -> None:
     given = merged(EXTERNAL if case.get("external") else EMBEDDED, case.get("set", {}))
     problems = problems_of(given, case.get("hosts"))
     errors, warnings = split(problems)
-    assert [problem.setting for problem in errors] == as_list(case.get("error")), errors
+    assert [problem.path for problem in errors] == as_list(case.get("error")), errors
     if "warning" in case:
-        assert [problem.setting for problem in warnings] == as_list(case["warning"]), warnings
+        assert [problem.path for problem in warnings] == as_list(case["warning"]), warnings
     for problem in errors or warnings:
         line = str(problem)
         assert case["says"] in line
@@ -144,7 +144,7 @@ def test_hosts_of_their_own_may_share_a_play_if_nothing_is_shared() -> None:
 
 def test_several_problems_are_all_reported() -> None:
     given = merged(EMBEDDED, {"codecov_url": "codecov.example.com", "codecov_replicas": {"api": 0}, "codecov_directory": "/"})
-    assert [problem.setting for problem in split(problems_of(given))[0]] == ["codecov_url", "codecov_replicas.api", "codecov_directory"]
+    assert [problem.path for problem in split(problems_of(given))[0]] == ["codecov_url", "codecov_replicas.api", "codecov_directory"]
 
 
 def test_every_rule_is_in_the_table_of_rules() -> None:
@@ -159,7 +159,7 @@ def test_every_rule_is_in_the_table_of_rules() -> None:
 
 def test_no_rule_needs_a_valid_address() -> None:
     for url in ("", "x", "https://", "https://[", "https://a:b", "https://a b", "https://a/b?c#d", "https://é.example.com", "https://" + "a" * 300):
-        assert [problem.setting for problem in split(problems_of({**EMBEDDED, "codecov_url": url}))[0]] == ["codecov_url"]
+        assert [problem.path for problem in split(problems_of({**EMBEDDED, "codecov_url": url}))[0]] == ["codecov_url"]
 
 
 # --- whatever the settings ----------------------------------------------------------------------------------------------------
@@ -207,11 +207,11 @@ def test_rules_judge_whatever_is_given_and_what_they_pass_can_be_rendered(extern
     problems: list[Problem] = []
     checked = _settings.check(merged(EXTERNAL if external else EMBEDDED, over), SPEC, problems)
     if problems:  # only an address that is empty, since all types are right
-        assert [problem.setting for problem in problems] == ["codecov_url"]
+        assert [problem.path for problem in problems] == ["codecov_url"]
         return
     joined = Deployment(checked, _line(checked["codecov_line"]), _platform(checked["codecov_storage"]["provider"]))
     problems = _rules.problems_of(joined, [HOST])
-    assert all(len(str(problem).splitlines()) == 1 and problem.setting and problem.message and problem.way_out for problem in problems)
+    assert all(len(str(problem).splitlines()) == 1 and problem.path and problem.message and problem.way_out for problem in problems)
     assert {problem.level for problem in problems} <= {"error", "warning"}
     event("refused" if split(problems)[0] else "passed")
     if not split(problems)[0]:

@@ -188,7 +188,7 @@ def test_the_secret_of_repositories_is_protected_once_it_is_set() -> None:
 
 @pytest.mark.parametrize("content", [[], "x", {"A": "x"}, {1: "x"}, {"a": 1}, {"a": None}, {"a": ""}])
 def test_a_damaged_store_is_refused_without_showing_it(content: Any) -> None:
-    with pytest.raises(StoreError, match=r"^/s.yml.* Way out: "):
+    with pytest.raises(StoreError, match=r"^/s.yml.* -> "):
         check_store(content, "/s.yml")
 
 

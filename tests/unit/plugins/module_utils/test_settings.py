@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _settings
-from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import Problem, check, load_spec, settings_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem
+from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import check, load_spec, settings_of
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.covstack.selfhosted.plugins.filter.sizing import FilterModule, sizing
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import load_line
-from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import Problem
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem
 from ansible_collections.covstack.selfhosted.plugins.module_utils._sizing import Demand, SizingError, fitted_to, host_problems
 from ansible_collections.covstack.selfhosted.plugins.module_utils._sizing import sizing as size
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import EXTERNAL, deployment, merged
@@ -238,7 +238,7 @@ BAD_HOSTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str, str]] = [
 def test_a_bad_host_has_one_clear_problem(host: dict[str, Any], over: dict[str, Any], level: str, setting: str, says: str) -> None:
     base, over = (EXTERNAL, {}) if over is EXTERNAL else (None, over)
     (problem,) = problems_of(host, over, base)
-    assert (problem.level, problem.setting) == (level, setting)
+    assert (problem.level, problem.path) == (level, setting)
     assert says in str(problem)
 
 
