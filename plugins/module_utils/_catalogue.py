@@ -58,6 +58,10 @@ class Service:
     region: t.Optional[str] = None
     create_bucket: t.Optional[t.List[str]] = None
     minimum_version: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    # The file of the first volume that says which version its data are of, and the pattern of that version in an image's tag.
+    data_version: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Bounds of what this catalogue can run: minimum, maximum, and why.
+    versions: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +83,6 @@ class Line:
     config: t.Mapping[str, t.Any]
     config_endpoints: t.Mapping[str, t.Any]
     secrets: t.Sequence[t.Mapping[str, t.Any]]
-    versions: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def entry(self) -> Service:

@@ -75,6 +75,10 @@ class Deployment:
         """Platform services that this deployment runs."""
         return {name: service for name, service in self.platform.items() if self.mode(name) == "embedded"}
 
+    def volume(self, service: Service) -> str:
+        """Name of the Docker volume with a service's data."""
+        return f"{NAME}_{service.volumes[0]['name']}"
+
     def networks(self, service: Service) -> t.List[str]:
         """Networks of an application's service. A network that no platform service stands on does not exist."""
         present = {network for platform in self.embedded().values() for network in platform.networks}

@@ -18,7 +18,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue imp
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import at
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_schema import PROTECTED_KEYS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CONTROL_PORT, METRICS_PORT, Deployment
-from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, format_path, warning
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import ERROR, Problem, error, format_path, warning
 from ansible_collections.covstack.selfhosted.plugins.module_utils._providers import provider_layer, provider_secrets
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import given_problems, references
 
@@ -400,22 +400,28 @@ def _outside(version: t.Tuple[int, ...], limits: t.Mapping[str, t.Any]) -> bool:
     return version < lowest or bool(highest and version[: len(highest)] > highest)
 
 
+def _allowed_versions(limits: t.Mapping[str, t.Any]) -> str:
+    if "maximum" not in limits:
+        return f"{limits['minimum']} or newer"
+    return f"{limits['minimum']} to {limits['maximum']}" if "minimum" in limits else f"{limits['maximum']} or older"
+
+
+def _other_version(deployment: Deployment, service: Service) -> str:
+    together = next((group for group in deployment.line.versions_must_match if service.name in group), [service.name])
+    return f"remove {' and '.join(together)} from codecov_versions to get {service.version}, or choose one of these"
+
+
 def _version_range(deployment: Deployment) -> Problems:
-    limits = deployment.line.versions
-    if not limits:
-        return
     bad = _bad_tags(deployment)
-    allowed = " to ".join(str(limits[end]) for end in ("minimum", "maximum") if end in limits)
-    for name, service in deployment.line.services.items():
-        version = _parsed(deployment.version(service))
-        if name in bad or _MOVING.fullmatch(deployment.version(service)):
+    for name, service in {**deployment.line.services, **deployment.embedded()}.items():
+        tag, limits = deployment.version(service), service.versions
+        if not limits or name in bad or _MOVING.fullmatch(tag):
             continue
+        version, allowed = _parsed(tag), _allowed_versions(limits)
         if not version:
-            yield warning(
-                f"codecov_versions.{name}", f"{deployment.version(service)!r} cannot be compared with {allowed}", "make sure that it is one of these"
-            )
+            yield warning(f"codecov_versions.{name}", f"{tag!r} cannot be compared with {allowed}", "make sure that it is one of these")
         elif _outside(version, limits):
-            yield error(f"codecov_versions.{name}", f"{deployment.version(service)} is not among the versions that this line can run", f"choose {allowed}")
+            yield Problem(ERROR, f"codecov_versions.{name}", f"{tag} cannot be run: {limits['reason']}", allowed, _other_version(deployment, service))
 
 
 def _platform_versions(deployment: Deployment) -> Problems:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
-from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, warning
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import ERROR, Problem, error, warning
 
 Problems = t.Iterator[Problem]
 Host = t.Mapping[str, t.Any]
@@ -278,8 +279,25 @@ def _architecture(deployment: Deployment, host: Host) -> Problems:
         yield error("codecov_images.repositories", message, "use an x86_64 host, or name repositories with images of your own")
 
 
+def _data_versions(deployment: Deployment, host: Host) -> Problems:
+    """A database server reads data of its own major version only; another one does not start over them."""
+    for name, service in deployment.embedded().items():
+        if not service.data_version:
+            continue
+        volume, tag = deployment.volume(service), deployment.version(service)
+        found = (host.get("volume_files") or {}).get(volume)
+        match = re.search(service.data_version["tag"], tag)
+        setting, page = f"codecov_versions.{name}", "docs/playbooks/upgrade.md#another-major-version-of-the-embedded-postgresql"
+        if found and not match:
+            yield warning(setting, f"{tag!r} does not say whether it can read the data of the volume {volume}, which are of version {found}", "name a version")
+        elif found and match and match.group(1) != found:
+            message = f"{tag} cannot read the data of the volume {volume}, which are of version {found}"
+            way_out = f"name one of these to keep the data as they are, or dump and restore them: {page}"
+            yield Problem(ERROR, setting, message, f"images of version {found}", way_out)
+
+
 RULES: t.Tuple[t.Callable[[Deployment, Host], Problems], ...] = (
-    _memory, _disk, _demand, _cpus, _cgroups, _ports, _reachability, _public_name, _clock, _architecture,
+    _memory, _disk, _demand, _cpus, _cgroups, _ports, _reachability, _public_name, _clock, _architecture, _data_versions,
 )  # fmt: skip
 
 

@@ -89,6 +89,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "codecov_edge": {"behind_load_balancer": True, "http_port": 8080, "trusted_proxies": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]},
     },
     "versions that match": {"codecov_versions": {"api": "26.6.11", "worker": "26.6.11", "postgres": 17}},
+    "the oldest versions": {"codecov_versions": {"api": "25.8.5", "worker": "25.8.5", "gateway": "25.4.1", "frontend": "25.4.1"}},
     "a moving tag pinned by its digest": {"codecov_versions": {"edge": "latest"}, "codecov_images": {"digests": {"edge": "sha256:" + "0" * 64}}},
     "replicas from a survey": {"codecov_replicas": {"api": "2", "worker": "3"}},
     "resources of some services": {"codecov_resources": {"services": {"worker": {"cpus": "1.5"}, "postgres": {"memory_mb": 4096}}}},

@@ -206,6 +206,20 @@ BAD_HOSTS: list[tuple[str, dict[str, Any], dict[str, Any], str, str, str]] = [
         "through the load balancer",
     ),
     ("a clock that runs free", {"clock": {"ntp_synchronised": False}}, {}, "warning", "codecov_health.clock_skew_s", "chrony"),
+    (
+        "data of an older PostgreSQL",
+        {"volume_files": {"codecov_postgres": "16"}},
+        {},
+        "error",
+        "codecov_versions.postgres",
+        "17.6 cannot read the data of the volume codecov_postgres, which are of version 16; allowed: images of version 16 -> ",
+    ),
+    ("data of a newer PostgreSQL", {"volume_files": {"codecov_postgres": "17"}}, {"codecov_versions": {"postgres": "16.10"}}, "error",
+     "codecov_versions.postgres", "of version 17"),
+    ("data of an older Timescale", {"volume_files": {"codecov_timescale": "16"}}, {"codecov_timescale": {"mode": "embedded"}}, "error",
+     "codecov_versions.timescale", "2.21.1-pg17 cannot read"),
+    ("a tag that names no version", {"volume_files": {"codecov_postgres": "17"}}, {"codecov_versions": {"postgres": "latest"}}, "warning",
+     "codecov_versions.postgres", "name a version"),
     ("another processor", {"os": {"arch": "aarch64"}}, {}, "error", "codecov_images.repositories", "x86_64"),
     (
         "fewer CPUs than the rule",
@@ -240,6 +254,12 @@ def test_a_bad_host_has_one_clear_problem(host: dict[str, Any], over: dict[str, 
     (problem,) = problems_of(host, over, base)
     assert (problem.level, problem.path) == (level, setting)
     assert says in str(problem)
+
+
+@pytest.mark.parametrize(("over", "base"), [({}, None), ({"codecov_versions": {"postgres": "17.7-alpine"}}, None), ({}, EXTERNAL)])
+def test_data_of_the_same_major_version_or_of_a_service_that_went_elsewhere_are_no_problem(over: dict[str, Any], base: dict[str, Any] | None) -> None:
+    files = {"codecov_postgres": "16" if base else "17", "codecov_timescale": None}
+    assert problems_of({"volume_files": files}, over, base) == []
 
 
 def test_limits_that_are_off_are_not_judged() -> None:
