@@ -136,18 +136,25 @@ class Deployment:
             return {"host": service, "port": self.platform[service].port, "database": environment["POSTGRES_DB"], "user": environment["POSTGRES_USER"]}
         return {key: given[key] for key in ("host", "port", "database", "user")}
 
+    def secret(self, service: str, kind: str) -> str:
+        """Name of a secret of a platform service. Embedded and external ones are apart, so that changing the mode overwrites neither."""
+        return f"{'embedded_' if self.mode(service) == 'embedded' else ''}{service}_{kind}"
+
+    def _reference(self, service: str, kind: str) -> str:
+        return f"${{secret:{self.secret(service, kind)}}}"
+
     def postgres_url(self, service: str = "postgres") -> t.Optional[str]:
         if self.mode(service) == "disabled":
             return None
         end = self.postgres(service)
-        return f"postgresql://{end['user']}:${{secret:{service}_password}}@{end['host']}:{end['port']}/{end['database']}"
+        return f"postgresql://{end['user']}:{self._reference(service, 'password')}@{end['host']}:{end['port']}/{end['database']}"
 
     def redis_url(self) -> str:
         given = self.settings["codecov_redis"]
         if self.mode("redis") == "embedded":
-            return "redis://:${secret:redis_password}@redis:6379/0"
+            return f"redis://:{self._reference('redis', 'password')}@redis:6379/0"
         has_password = "redis_password" in self.settings["codecov_secrets"]
-        login = f"{given['username']}:${{secret:redis_password}}@" if has_password else ""
+        login = f"{given['username']}:{self._reference('redis', 'password')}@" if has_password else ""
         # redis-py and Celery agree on this spelling of the option alone.
         query = "?ssl_cert_reqs=required" if given["tls"] else ""
         return f"{'rediss' if given['tls'] else 'redis'}://{login}{given['host']}:{given['port']}/{given['database']}{query}"
@@ -166,8 +173,8 @@ class Deployment:
             "redis_url": self.redis_url(),
             "timescale": self.mode("timescale") != "disabled",
             "timescale_url": self.postgres_url("timescale"),
-            "storage_access_key": "${secret:storage_access_key}" if keys else None,
-            "storage_secret_key": "${secret:storage_secret_key}" if keys else None,
+            "storage_access_key": self._reference("storage", "access_key") if keys else None,
+            "storage_secret_key": self._reference("storage", "secret_key") if keys else None,
             **{f"storage_{key}": value for key, value in storage.items()},
             "bucket": storage["bucket"],
         }
@@ -177,9 +184,10 @@ class Deployment:
         wanted = [dict(secret) for secret in self.line.secrets]
         for service in ("postgres", "redis", "timescale"):
             if self.mode(service) == "embedded" and service in self.embedded():
-                wanted.append({"name": f"{service}_password", "format": "urlsafe", "length": 40})
+                wanted.append({"name": self.secret(service, "password"), "format": "urlsafe", "length": 40})
         if self.mode("storage") == "embedded":
-            wanted += [{"name": "storage_access_key", "format": "hex", "length": 20}, {"name": "storage_secret_key", "format": "urlsafe", "length": 40}]
+            wanted.append({"name": self.secret("storage", "access_key"), "format": "hex", "length": 20})
+            wanted.append({"name": self.secret("storage", "secret_key"), "format": "urlsafe", "length": 40})
         names = {secret["name"] for secret in wanted}
         for provided in provider_secrets(self.settings["codecov_providers"])[0]:
             if provided.name not in names:

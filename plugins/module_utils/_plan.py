@@ -25,7 +25,7 @@ dir /data
 appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
-requirepass ${secret:redis_password}
+requirepass ${secret:embedded_redis_password}
 """
 
 
@@ -36,7 +36,7 @@ def to_yaml(value: t.Any) -> str:
 def _storage_identities(deployment: Deployment) -> str:
     """SeaweedFS: one identity, limited to the bucket."""
     bucket = deployment.storage()["bucket"]
-    keys = {"accessKey": "${secret:storage_access_key}", "secretKey": "${secret:storage_secret_key}"}
+    keys = {"accessKey": "${secret:embedded_storage_access_key}", "secretKey": "${secret:embedded_storage_secret_key}"}
     actions = [f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging")]
     return json.dumps({"identities": [{"name": NAME, "credentials": [keys], "actions": actions}]}, indent=2) + "\n"
 

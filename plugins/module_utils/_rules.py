@@ -747,8 +747,8 @@ def _given_secrets(deployment: Deployment) -> Problems:
 def _url_passwords(deployment: Deployment) -> Problems:
     malformed = {problem.path for problem in given_problems(deployment.settings["codecov_secrets"]) if problem.is_error}
     for service in (*DATABASES, "redis"):
-        setting = f"codecov_secrets.{service}_password"
-        value = deployment.settings["codecov_secrets"].get(f"{service}_password")
+        name = deployment.secret(service, "password")
+        setting, value = f"codecov_secrets.{name}", deployment.settings["codecov_secrets"].get(name)
         if value and setting not in malformed and deployment.mode(service) != "disabled" and not _URL_SAFE.fullmatch(value):
             yield error(
                 setting,
@@ -761,13 +761,25 @@ def _storage_keys(deployment: Deployment) -> Problems:
     if deployment.mode("storage") != "embedded":
         return
     malformed = {problem.path for problem in given_problems(deployment.settings["codecov_secrets"]) if problem.is_error}
-    for name, least in (("storage_access_key", 3), ("storage_secret_key", 8)):
+    for name, least in ((deployment.secret("storage", "access_key"), 3), (deployment.secret("storage", "secret_key"), 8)):
         value = deployment.settings["codecov_secrets"].get(name)
         if value and f"codecov_secrets.{name}" not in malformed and not re.fullmatch(rf"[A-Za-z0-9/+=._~-]{{{least},}}", value):
             yield error(
                 f"codecov_secrets.{name}",
                 f"is no key of {least} or more plain characters",
                 "use letters, digits and / + = . _ ~ - only, or remove it to have it generated",
+            )
+
+
+def _idle_secrets(deployment: Deployment) -> Problems:
+    """Who gives a password of an embedded service under the name for an external one must know that it is not used."""
+    kinds = (*((service, "password") for service in (*DATABASES, "redis")), ("storage", "access_key"), ("storage", "secret_key"))
+    for service, kind in kinds:
+        if deployment.mode(service) == "embedded" and _has_secret(deployment, f"{service}_{kind}"):
+            yield warning(
+                f"codecov_secrets.{service}_{kind}",
+                f"is for an external service and not used while codecov_{service}.mode is embedded, which has a generated one of its own",
+                "leave it for a way back, or remove it",
             )
 
 
@@ -908,7 +920,7 @@ RULES: t.Tuple[Rule, ...] = (
     _registry, _repositories, _digests, _archives,
     _not_offered, _hosts_of_services, _ports_of_services, _host_without_external, _names_of_databases, _verified_database, _redis_cluster, _redis_login,
     _storage_provider, _storage_host, _storage_region, _bucket, _storage_login, _storage_plain,
-    _missing_secrets, _given_secrets, _url_passwords, _storage_keys, _secret_references,
+    _missing_secrets, _given_secrets, _url_passwords, _storage_keys, _idle_secrets, _secret_references,
     _providers, _allow_change, _directory, _least, _response_times, _worker_grace, _release, _trial,
 )  # fmt: skip
 

@@ -13,7 +13,7 @@ import re
 import secrets as random_source
 import string
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
@@ -269,7 +269,7 @@ def resolve(wanted: Wanted) -> Resolution:
         return result
     specs = {spec.name: spec for spec in wanted.required}
     named = references(wanted.template)
-    found = adopt(wanted.template, wanted.existing) if wanted.existing else {}
+    found = adopt(wanted.template, wanted.existing, {*wanted.stored.values(), *wanted.given.values()}) if wanted.existing else {}
     for name in dict.fromkeys([*wanted.stored, *wanted.given, *specs, *named]):
         if name in wanted.given:
             if wanted.stored.get(name, wanted.given[name]) != wanted.given[name]:
@@ -354,14 +354,17 @@ def _allow(path: KeyPath) -> str:
     return f"name '{format_path(path)}' in allow_change (codecov_config_allow_change)"
 
 
-def adopt(template: Mapping[Any, Any], existing: Mapping[Any, Any]) -> dict[str, str]:
-    """Values of secrets as an existing file holds them, where the template names them."""
+def adopt(template: Mapping[Any, Any], existing: Mapping[Any, Any], known: Collection[str] = ()) -> dict[str, str]:
+    """Values of secrets as an existing file holds them, where the template names them.
+
+    Where a secret stands alone nothing tells what it belongs to: a value `known` by another name stays with that name.
+    """
     found: dict[str, str] = {}
     for path, scalar in scalars_of(template):
         if not has_reference(scalar):
             continue
         value = at(existing, path)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or (is_reference(scalar) and value in known):
             continue
         match = _pattern_of(scalar).fullmatch(value)
         if match:

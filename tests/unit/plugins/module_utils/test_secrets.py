@@ -142,6 +142,16 @@ def test_only_values_that_fit_the_template_are_taken_over() -> None:
     assert adopt(template, {"a": "redis://:x@other:1", "c": "abc"}) == {}
 
 
+def test_a_value_that_stands_alone_and_has_another_name_already_is_not_taken_over() -> None:
+    """The keys of an external storage are not those of the embedded one that comes after it; a URL tells whose password it is."""
+    template = {"key": "${secret:embedded_storage_secret_key}", "url": "redis://:${secret:embedded_redis_password}@redis:6379/0"}
+    existing = {"key": "kept-by-its-name", "url": "redis://:kept-by-its-name@redis:6379/0"}
+    assert adopt(template, existing, {"kept-by-its-name"}) == {"embedded_redis_password": "kept-by-its-name"}
+    required = (SecretSpec("embedded_storage_secret_key"),)
+    for known in ({"given": {"storage_secret_key": "kept-by-its-name"}}, {"stored": {"storage_secret_key": "kept-by-its-name"}}):
+        assert resolve(Wanted(template=template, existing=existing, required=required, **known)).generated == ["embedded_storage_secret_key"]
+
+
 # Protection of keys
 
 def protected(existing: Any, new: Any, allowed: Any = ()) -> list[str]:

@@ -17,7 +17,9 @@ import yaml
 from ansible.module_utils import basic
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _license
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import update
+from ansible_collections.covstack.selfhosted.plugins.module_utils._plan import config_layers
 from ansible_collections.covstack.selfhosted.plugins.modules import codecov_config
+from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils import settings_examples
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.config_examples import GENERATED, encrypt, good_config, make_license
 
 PLANTED = {
@@ -295,6 +297,43 @@ def test_a_removed_protected_key_is_refused(host: Host) -> None:
     host.planted.add("literal-secret-value")
     result = host.run({"setup": {"encryption_secret": ""}})
     assert result["failed"] and result["errors"][0].startswith("setup.encryption_secret (layer 0): would change")
+
+
+def deploy(host: Host, base: dict[str, Any], **over: Any) -> dict[str, Any]:
+    """As the playbook deploy does it; returns what codecov.yml says of the services."""
+    wanted = settings_examples.deployment(over, base)
+    layers = [layer for layer in config_layers(wanted)[0] if layer["content"]]
+    arguments = {"path": str(host.config), "secrets_path": str(host.secrets), "layers": layers, "secrets": wanted.settings["codecov_secrets"],
+                 "required_secrets": wanted.required_secrets()}
+    licence = {"secrets": {**arguments["secrets"], "enterprise_license": make_license()}}
+    result = host.raw({**arguments, **licence})
+    assert not result.get("failed"), result
+    services: dict[str, Any] = host.written()["services"]
+    return {key: services[key] for key in ("database_url", "redis_url", "minio")}
+
+
+def test_external_services_and_back_again_lose_no_password(host: Host) -> None:
+    """A volume knows the password that it was made with, and no other; those of the external services are still in the vault."""
+    embedded, external = settings_examples.EMBEDDED, settings_examples.EXTERNAL
+    before = deploy(host, embedded)
+    outside = deploy(host, external)
+    assert settings_examples.SECRET in outside["database_url"] and outside["minio"]["secret_access_key"] == settings_examples.SECRET
+    assert deploy(host, embedded, codecov_secrets=external["codecov_secrets"]) == before
+    assert deploy(host, external) == outside
+
+
+def test_the_first_embedded_services_after_external_ones_get_secrets_of_their_own(host: Host) -> None:
+    outside = deploy(host, settings_examples.EXTERNAL)
+    inside = deploy(host, settings_examples.EMBEDDED)
+    assert settings_examples.SECRET not in str(inside)
+    assert deploy(host, settings_examples.EXTERNAL) == outside
+
+
+def test_a_database_password_of_a_deployment_before_the_names_were_apart_goes_on(host: Host) -> None:
+    before = deploy(host, settings_examples.EMBEDDED)
+    names = {"embedded_postgres_password": "postgres_password", "embedded_redis_password": "redis_password"}
+    host.secrets.write_text(yaml.safe_dump({names.get(name, name): value for name, value in host.stored().items()}))
+    assert deploy(host, settings_examples.EMBEDDED) == before
 
 
 @pytest.mark.parametrize("content", ["- a\n", "a: [\n", "a: 5\n", "A: planted-text\n", "planted: planted: x\n"])
