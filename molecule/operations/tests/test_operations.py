@@ -142,7 +142,7 @@ def test_an_interrupted_scale_down_is_repaired(host) -> None:
 def test_every_change_has_its_audit_line(host) -> None:
     lines = host.file("/opt/codecov/audit.log").content_string.splitlines()
     assert len(lines) == 4
-    assert all(" serves in " in line for line in lines)
+    assert all(" switches to release " in line for line in lines)
 
 
 def test_no_upload_was_lost(uploads: Uploads) -> None:

@@ -34,7 +34,7 @@ NEW: dict[str, t.Any] = {}  # the catalogue's versions
 # A kill leaves these different: the log grows, and it is compared by what it says elsewhere.
 NOT_COMPARED = "./audit.log"
 # Where the runs are killed, in the order in which a deployment of another version gets there. Each list is one change of version: its last
-# task comes after the switch (or makes it), so that all runs before it have everything still to do.
+# task makes the switch or comes about when it is made, so that all runs before it have everything still to do.
 KILLS = (
     ("Validate the settings and plan", "Keep the options of the daemon", "Merge, validate and write codecov.yml",
      "Start the release in the idle slot", "Switch the edge to the slot"),
@@ -205,6 +205,19 @@ def picture() -> dict[str, t.Any]:
     }
 
 
+def trail() -> tuple[str, list[str]]:
+    """What serves, and the lines of the audit log."""
+    return on_host("head -n 1 /opt/codecov/edge/dynamic/active.yml"), on_host("cat /opt/codecov/audit.log").splitlines()
+
+
+def assert_no_switch_without_its_line(before: tuple[str, list[str]], after: tuple[str, list[str]]) -> None:
+    (served, lines), (serves, more) = before, after
+    assert more[: len(lines)] == lines
+    if serves != served:
+        release = serves.split("release=")[1]
+        assert any(f"switches to release {release} " in line for line in more[len(lines) :]), (serves, more[-3:])
+
+
 def test_killed_runs_are_repaired_by_running_again() -> None:
     """20 runs are killed, each in the middle of another task; afterwards the host looks as if none had been."""
     assert len({task for change in KILLS for task in change}) >= 20
@@ -216,7 +229,9 @@ def test_killed_runs_are_repaired_by_running_again() -> None:
         versions = (OLD, NEW)[number % 2]
         started = time.monotonic()
         for task in change:
+            before = trail()
             killed_at(task, versions)
+            assert_no_switch_without_its_line(before, trail())
         playbook("deploy", **versions)
         print(f"killed at {', '.join(change)}; repaired: {time.monotonic() - started:.0f} s in all")
         assert picture() == expected[number % 2], change
