@@ -455,7 +455,7 @@ class FileSet:
         if self.check_mode:
             return
         if status is None:
-            os.makedirs(target, mode=0o700)
+            make_private_directories(target)
         set_attributes(target, final)
 
     def _keep_file(self, wanted: WantedFile, entry: Optional[Mapping[str, Any]]) -> None:
@@ -573,6 +573,15 @@ def needed_directories(files: Iterable[str], directories: Iterable[str]) -> set[
 def directory_order(path: str) -> tuple[int, str]:
     """Parents before what is in them."""
     return (0, "") if path == "." else (path.count("/") + 1, path)
+
+
+def make_private_directories(target: str) -> None:
+    """What is above the directory, and missing too, is nobody else's to look into until somebody says so."""
+    umask = os.umask(0o077)
+    try:
+        os.makedirs(target)
+    finally:
+        os.umask(umask)
 
 
 def set_attributes(target: str, attributes: Attributes) -> None:

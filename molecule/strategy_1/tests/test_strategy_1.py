@@ -144,6 +144,16 @@ def test_the_configuration_is_the_applications_alone(host) -> None:
     assert host.file("/opt/codecov/secrets.yml").mode == 0o600
 
 
+def test_users_of_the_host_read_nothing_that_containers_read(host) -> None:
+    """Also those with the number of a container's user, who owns the file."""
+    sources = sorted({mount["Source"] for entry in inspect(host) for mount in entry["Mounts"] if mount["Source"].startswith("/opt/codecov/")})
+    owners = {host.file(path).uid for path in sources}
+    assert {999, 1000, 1001, 65532} <= owners
+    for path in sources:
+        for uid in sorted(owners - {0}):
+            assert host.run("setpriv --reuid %s --regid %s --clear-groups test -r %s", str(uid), str(uid), path).rc == 1, (path, uid)
+
+
 def test_the_bucket_is_private(host) -> None:
     assert status_of("/archive/") == 403
 

@@ -119,6 +119,11 @@ def test_a_directory_that_was_there_is_not_removed(run: Run, root: Path) -> None
     assert run({})["removed_directories"] == [] and (root / "d").is_dir()
 
 
+def test_missing_directories_above_the_set_are_private(run: Run, tmp_path: Path) -> None:
+    run({"a/b": {"content": "b"}}, directory=str(tmp_path / "above" / "set"))
+    assert [mode_of(tmp_path / path) for path in ("above", "above/set", "above/set/a")] == [0o700, 0o755, 0o755]
+
+
 def test_nested_directories_are_retracted_when_the_last_foreign_file_goes(run: Run, root: Path) -> None:
     run({"d/e/a": {"content": "a"}})
     (root / "d/e/foreign").write_text("")
