@@ -39,7 +39,9 @@ class ActionModule(ActionBase):
             host_problems = _sizing.host_problems(fitted, host)
             self._refuse(host_problems)
             problems += host_problems
-        return {**result, **_plan.plan_of(fitted), "host": host, "changed": False, "warnings": [str(problem) for problem in problems]}
+        plan = _plan.plan_of(fitted)
+        settled = _plan.settled(plan, host)
+        return {**result, **plan, "host": host, "settled": settled, "changed": False, "warnings": [str(problem) for problem in problems]}
 
     def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
         problems: t.List[t.Any] = []

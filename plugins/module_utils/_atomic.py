@@ -12,14 +12,15 @@ import contextlib
 import os
 from typing import Callable
 
-# A file half written is called this and its final name, so that a later run finds it again.
-PREFIX = ".covstack-new-"
+# A file half written is called this and its final name, so that a later run finds it again; its end keeps programs that watch a directory for
+# files of a kind (Traefik for .yml) from reading it.
+PREFIX, SUFFIX = ".covstack-new-", ".part"
 
 
 def replace_file(target: str, data: bytes, prepare: Callable[[str], None]) -> None:
     """Write beside the target, let `prepare` give the new file its mode and owner, then rename it over the target."""
     directory, name = os.path.split(target)
-    temporary = os.path.join(directory, PREFIX + name)
+    temporary = os.path.join(directory, PREFIX + name + SUFFIX)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary)
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 import shlex
 import typing as t
 
@@ -19,6 +20,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment im
 
 DRAIN_FILE = "/tmp/covstack-drain"
 PROBE_FILE = "/covstack/probe.py"
+CONFIG_LABEL = "covstack.config"
 CA_BUNDLE = "/covstack/tls/ca-bundle.pem"
 # A first start may wait for the migration lock of a killed predecessor (180 s).
 START_PERIOD = 240
@@ -138,6 +140,22 @@ def _platform_networks(deployment: Deployment, service: Service) -> t.Dict[str, 
     return networks
 
 
+def _networks(names: t.Iterable[str]) -> t.Dict[str, t.Any]:
+    return {name: {"name": f"{NAME}_{name}", **({"internal": True} if name in INTERNAL_NETWORKS else {})} for name in sorted(names)}
+
+
+def _with_digest(rendered: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """Labelled with a digest of all that it is made from: who compares it needs to ask no Compose whether a container is up to date."""
+    definition = [rendered, _networks(rendered["networks"])]
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
+    return {**rendered, "labels": [*rendered["labels"], f"{CONFIG_LABEL}={digest}"]}
+
+
+def config_digest(rendered: t.Mapping[str, t.Any]) -> str:
+    """The digest that a rendered service carries."""
+    return next(label.split("=", 1)[1] for label in rendered["labels"] if label.startswith(f"{CONFIG_LABEL}="))
+
+
 def _platform_service(deployment: Deployment, service: Service, digests: t.Mapping[str, str]) -> t.Dict[str, t.Any]:
     labels = [f"covstack.files={digests[service.name]}"] if service.name in digests else []
     rendered = _base(deployment, service, labels)
@@ -151,7 +169,7 @@ def _platform_service(deployment: Deployment, service: Service, digests: t.Mappi
         rendered["ports"] = [f"{deployment.settings['codecov_statsd']['metrics_address']}:9102"]
     if service.needs:
         rendered["depends_on"] = list(service.needs)
-    return rendered
+    return _with_digest(rendered)
 
 
 def platform_project(deployment: Deployment, files: t.Mapping[str, str]) -> t.Dict[str, t.Any]:
@@ -162,12 +180,12 @@ def platform_project(deployment: Deployment, files: t.Mapping[str, str]) -> t.Di
         for name, service in services.items()
         if any(mount.get("file") in files for mount in service.mounts)
     }
-    networks = sorted({network for service in services.values() for network in service.networks})
+    networks = {network for service in services.values() for network in service.networks}
     volumes = [volume["name"] for service in services.values() for volume in service.volumes]
     project: t.Dict[str, t.Any] = {
         "name": NAME,
         "services": {name: _platform_service(deployment, service, digests) for name, service in services.items()},
-        "networks": {name: {"name": f"{NAME}_{name}", **({"internal": True} if name in INTERNAL_NETWORKS else {})} for name in networks},
+        "networks": _networks(networks),
     }
     if volumes:
         project["volumes"] = {name: {"name": f"{NAME}_{name}"} for name in volumes}

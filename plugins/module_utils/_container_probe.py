@@ -9,6 +9,7 @@ imported where it is needed, since the health checks of the containers start thi
     probe.py http URL                 health check of a web container
     probe.py worker                   health check of a worker container: a ping of its Celery node through the broker
     probe.py check NAME... [--json]   dependencies, as seen from inside the container with the application's own configuration
+    probe.py check NAME... -- COMMAND the same, and then the command in its place, unless a check failed
     probe.py repair [--json]          gives lost uploads to the workers again
 
 Nothing it prints contains a secret.
@@ -40,11 +41,11 @@ OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 
 
 class Finding(Exception):
-    """What a check found to be wrong: the likely cause, and what to do."""
+    """What a check found to be wrong: the likely cause, and what to do. `may_pass`: a service that is starting looks like that, too."""
 
-    def __init__(self, cause: str, remedy: str = "", state: str = FAILED, detail: str = "") -> None:
+    def __init__(self, cause: str, remedy: str = "", state: str = FAILED, detail: str = "", may_pass: bool = False) -> None:
         super().__init__(cause)
-        self.cause, self.remedy, self.state, self.detail = cause, remedy, state, detail
+        self.cause, self.remedy, self.state, self.detail, self.may_pass = cause, remedy, state, detail, may_pass
 
 
 def skipped(detail: str) -> Finding:
@@ -253,7 +254,8 @@ def connection_finding(error: BaseException, what: str, host: str, setting: str)
     import ssl
 
     if isinstance(error, socket.gaierror):
-        return Finding(f"the name {host} does not resolve inside the container", f"correct {setting}, or give the containers a route to that name")
+        return Finding(f"the name {host} does not resolve inside the container", f"correct {setting}, or give the containers a route to that name",
+                       may_pass=True)
     if isinstance(error, ssl.SSLCertVerificationError):
         return Finding(f"the certificate of {host} cannot be verified: {error.verify_message}",
                        "give the CA that signed it to the containers (codecov_tls), or use a certificate for this name")
@@ -261,12 +263,12 @@ def connection_finding(error: BaseException, what: str, host: str, setting: str)
         reason = getattr(error, "reason", "") or error
         return Finding(f"no TLS connection to {host}: {reason}", f"check whether {what} speaks TLS on this port, and {setting}")
     if isinstance(error, (socket.timeout, TimeoutError)):
-        return Finding(f"{what} ({host}) did not answer in time", "look for a firewall that drops packets, or an overloaded server")
+        return Finding(f"{what} ({host}) did not answer in time", "look for a firewall that drops packets, or an overloaded server", may_pass=True)
     if isinstance(error, ConnectionRefusedError):
-        return Finding(f"{host} refused the connection", f"start {what}, or correct {setting}")
+        return Finding(f"{host} refused the connection", f"start {what}, or correct {setting}", may_pass=True)
     if isinstance(error, http.client.HTTPException):
         return Finding(f"{what} ({host}) gave an answer that is not HTTP: {type(error).__name__}", f"correct the port or the scheme in {setting}")
-    return Finding(f"no connection to {what} ({host}): {error}", f"check {setting} and the network")
+    return Finding(f"no connection to {what} ({host}): {error}", f"check {setting} and the network", may_pass=True)
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------------
@@ -293,6 +295,11 @@ class Context:
 
 def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+# Messages of clients about a service that is starting; about one that never will, they are the same.
+PASSING = (r"could not translate host name|Name or service not known|Temporary failure in name|Error -[235] |Connection refused|[Tt]imeout|timed out"
+           r"|starting up|shutting down|LOADING|loading the dataset|Connection closed by server|reset by peer")
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -358,7 +365,7 @@ def postgres_finding(message: str, place: str) -> Finding:
     )
     for pattern, cause, remedy in known:
         if re.search(pattern, text):
-            return Finding(cause, remedy, detail=text[:200])
+            return Finding(cause, remedy, detail=text[:200], may_pass=bool(re.search(PASSING, text)))
     return Finding("PostgreSQL cannot be reached", "check codecov_postgres", detail=text[:300])
 
 
@@ -462,7 +469,7 @@ def redis_finding(error: BaseException, url: str) -> Finding:
     )
     for pattern, cause, remedy in known:
         if re.search(pattern, text):
-            return Finding(cause, remedy, detail=text[:200])
+            return Finding(cause, remedy, detail=text[:200], may_pass=bool(re.search(PASSING, text)))
     return Finding("Redis cannot be used", "check codecov_redis", detail=f"{type(error).__name__}: {text}"[:300])
 
 
@@ -631,7 +638,8 @@ class Storage:
         without_code = {404: known["NoSuchBucket"], 301: known["PermanentRedirect"], 403: known["AccessDenied"], 502: gone, 503: gone, 504: gone}
         by_status = {} if code else without_code
         cause, remedy = known.get(code) or by_status.get(answer.status) or default
-        return Finding(cause, remedy, detail=f"{what}: {answer.status} {code}".strip())
+        starting = answer.status in (404, 502, 503, 504)  # no route, no server, or no bucket yet
+        return Finding(cause, remedy, detail=f"{what}: {answer.status} {code}".strip(), may_pass=starting)
 
 
 def check_storage(context: Context) -> str:
@@ -964,11 +972,11 @@ CHECKS: dict[str, tuple[Callable[[Context], str], str]] = {
 def run_check(name: str, context: Context) -> dict[str, Any]:
     check, proves = CHECKS[name]
     start = time.monotonic()
-    result = {"name": name, "state": OK, "detail": "", "cause": "", "remedy": "", "proves": proves}
+    result: dict[str, Any] = {"name": name, "state": OK, "detail": "", "cause": "", "remedy": "", "proves": proves}
     try:
         result["detail"] = check(context)
     except Finding as finding:
-        result.update(state=finding.state, cause=finding.cause, remedy=finding.remedy, detail=finding.detail)
+        result.update(state=finding.state, cause=finding.cause, remedy=finding.remedy, detail=finding.detail, may_pass=finding.may_pass)
     except Exception as error:  # a fault of the probe is a result too, not a lost report
         result.update(state=FAILED, cause=f"the check itself failed: {type(error).__name__}", detail=str(error)[:300], remedy="report this as a bug")
     return {**result, "latency_ms": milliseconds(time.monotonic() - start)}
@@ -994,6 +1002,18 @@ def run_checks(names: list[str], context: Context) -> list[dict[str, Any]]:
     return [results.get(name) or not_in_time(name, 3 * context.timeout) for name in names]
 
 
+def run_checks_until_well(names: list[str], context: Context) -> list[dict[str, Any]]:
+    """Those that failed are made again while it may pass and there is time. One that cannot pass ends it: waiting would only hide it."""
+    end = time.monotonic() + context.options.wait
+    results = {result["name"]: result for result in run_checks(names, context)}
+    while True:
+        failed = [result for result in results.values() if result["state"] == FAILED]
+        if not failed or not all(result.get("may_pass") for result in failed) or time.monotonic() > end:
+            return [results[name] for name in names]
+        time.sleep(0.2)
+        results.update((result["name"], result) for result in run_checks([result["name"] for result in failed], context))
+
+
 def show(results: list[dict[str, Any]]) -> str:
     lines = []
     for result in results:
@@ -1012,7 +1032,7 @@ def command_check(options: argparse.Namespace) -> int:
         config = Config.load()
         secrets = sorted({text for text in secrets_of(config.content) if len(text) >= 6}, key=len, reverse=True)
         context = Context(config, options)
-        results = run_checks(options.names, context)
+        results = run_checks_until_well(options.names, context)
     except Finding as finding:
         results = [{"name": "config", "state": FAILED, "cause": finding.cause, "remedy": finding.remedy, "detail": finding.detail,
                     "proves": "the application can read its configuration", "latency_ms": milliseconds(time.monotonic() - start)}]
@@ -1416,6 +1436,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("names", nargs="+", choices=sorted(CHECKS), metavar="NAME")
     check.add_argument("--json", action="store_true")
     check.add_argument("--timeout", type=float, default=8.0)
+    check.add_argument("--wait", type=float, default=0.0, help="seconds in which services that are starting may become well")
     check.add_argument("--minimum-postgres", default="14")
     check.add_argument("--minimum-redis", default="6.2")
     check.add_argument("--queue", action="append", default=[])
@@ -1441,9 +1462,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    end = given.index("--") if "--" in given else len(given)
+    options, following = parser().parse_args(given[:end]), given[end + 1 :]
+    if following and options.command != "check":
+        parser().error(f"{options.command} takes no command to run afterwards")
     commands = {"http": command_http, "worker": command_worker, "check": command_check, "repair": command_repair}
-    return commands[options.command](options)
+    status = commands[options.command](options)
+    if following and status == 0:
+        os.execvp(following[0], following)
+    return status
 
 
 if __name__ == "__main__":

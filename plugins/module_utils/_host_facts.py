@@ -23,6 +23,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Mapping
+from urllib.parse import quote
 
 DEPLOYMENT_LABEL = "covstack.deployment"
 DEFAULT_DOCKER_ROOT = "/var/lib/docker"
@@ -48,6 +49,8 @@ class Question:
     ports: list[int]
     names: list[str]
     endpoints: list[str]
+    images: list[str]
+    volume_files: dict[str, str]
     timeout: float
     docker_socket: str
 
@@ -144,6 +147,8 @@ def summarise_container(container: Mapping[str, Any]) -> dict[str, Any]:
         "slot": labels.get("covstack.slot"),
         "release": labels.get("covstack.release"),
         "number": int(labels.get("com.docker.compose.container-number") or 1),
+        "one_off": labels.get("com.docker.compose.oneoff") == "True",
+        "config": labels.get("covstack.config"),
         "state": container.get("State"),
         "health": health_of(container.get("Status") or ""),
         "image": container.get("Image"),
@@ -285,8 +290,12 @@ class _DockerConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class NotThere(OSError):
+    """The engine does not know what it was asked for."""
+
+
 def ask_docker(socket_path: str, path: str) -> Any:
-    """GET on the Docker API. Raises OSError or ValueError when there is no sensible answer."""
+    """GET on the Docker API. Raises OSError (NotThere among them) or ValueError when there is no sensible answer."""
     connection = _DockerConnection(socket_path)
     try:
         connection.request("GET", path)
@@ -297,8 +306,26 @@ def ask_docker(socket_path: str, path: str) -> Any:
     finally:
         connection.close()
     if response.status != 200:
-        raise OSError(f"HTTP status {response.status}")
+        raise (NotThere if response.status == 404 else OSError)(f"HTTP status {response.status}")
     return json.loads(body)
+
+
+def has_image(socket_path: str, reference: str) -> bool:
+    """Asked one by one, because only the engine knows what names an image has."""
+    try:
+        ask_docker(socket_path, f"/images/{quote(reference, safe='/:@')}/json")
+    except NotThere:
+        return False
+    return True
+
+
+def volume_file(socket_path: str, volume: str, name: str) -> str | None:
+    """The first line of a file in a volume; None without that volume or file."""
+    try:
+        mountpoint = ask_docker(socket_path, f"/volumes/{quote(volume)}")["Mountpoint"]
+    except NotThere:
+        return None
+    return (read(os.path.join(mountpoint, name)).splitlines() or [""])[0].strip() or None
 
 
 def data_root() -> str:
@@ -424,6 +451,8 @@ def collect(question: Question) -> dict[str, Any]:
     work["compose"] = compose_version
     work["clock"] = clock
     work["listening"] = listening_sockets
+    work.update({("volume", volume): _call(volume_file, question.docker_socket, volume, name) for volume, name in question.volume_files.items()})
+    work.update({("image", image): _call(has_image, question.docker_socket, image) for image in question.images})
     tries: dict[Any, Callable[[], Any]] = {("name", name): _call(resolve, name) for name in question.names}
     tries.update({("endpoint", endpoint): _call(reach, endpoint, question.timeout) for endpoint in question.endpoints})
     outside: dict[Any, Any] = {}
@@ -436,6 +465,14 @@ def collect(question: Question) -> dict[str, Any]:
 
 def _asker(socket_path: str, path: str) -> Callable[[], Any]:
     return lambda: ask_docker(socket_path, path)
+
+
+def _known(answer: Any) -> bool | None:
+    return answer if isinstance(answer, bool) else None
+
+
+def _text(answer: Any) -> str | None:
+    return answer if isinstance(answer, str) else None
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
@@ -464,6 +501,8 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
         "listening": listening,
         "ports": {str(port): describe_port(port, listening) for port in question.ports},
         "docker": docker,
+        "images": {image: _known(local.get(("image", image))) for image in question.images},
+        "volume_files": {volume: _text(local.get(("volume", volume))) for volume in question.volume_files},
         "names": {name: outside.get(("name", name)) or {"resolves": False, "addresses": [], "error": "no answer in time"} for name in question.names},
         "endpoints": {endpoint: outside.get(("endpoint", endpoint)) or {"reachable": False, "latency_ms": None, "error": "no answer in time"}
                       for endpoint in question.endpoints},

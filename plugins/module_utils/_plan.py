@@ -65,10 +65,10 @@ def _wanted_files(deployment: Deployment, service: Service, contents: t.Mapping[
     return files
 
 
-def files_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+def files_of(deployment: Deployment, platform: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """Files of the deployment's directory, as the module file_set takes them. The active route and releases are not among them."""
     contents = _service_files(deployment)
-    files: t.Dict[str, t.Any] = {"platform/compose.yml": {"content": to_yaml(_compose.platform_project(deployment, contents)), "mode": "0600"}}
+    files: t.Dict[str, t.Any] = {"platform/compose.yml": {"content": to_yaml(platform), "mode": "0600"}}
     for service in deployment.embedded().values():
         files.update(_wanted_files(deployment, service, contents))
     files["edge/dynamic/routes.yml"] = {"content": to_yaml(_edge.routes(deployment)), "mode": "0444"}
@@ -113,7 +113,7 @@ def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
         "gate": [{key: probe[key] for key in ("path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],
         "versions": {name: deployment.version(service) for name, service in line.services.items()},
         "images": {name: deployment.image(service) for name, service in line.services.items()},
-        "jobs": {name: {"timeout": job["timeout"]} for name, job in line.jobs.items()},
+        "jobs": {name: {"timeout": job["timeout"], "command": list(job["command"])} for name, job in line.jobs.items()},
         "config_service": next(service.name for service in line.services.values() if service.config),
         "python": line.python,
         "probe_minimums": _probe_minimums(deployment),
@@ -134,11 +134,17 @@ def _endpoints(deployment: Deployment) -> t.List[str]:
     return endpoints
 
 
+def _volume_files(deployment: Deployment) -> t.Dict[str, str]:
+    """By which file a volume says what version its data are of."""
+    return {deployment.volume(service): service.data_version["file"] for service in deployment.embedded().values() if service.data_version}
+
+
 def needs_of(deployment: Deployment) -> t.Dict[str, t.Any]:
-    """What the host must offer or reach: ports to publish, names to resolve, external endpoints."""
+    """What the host must offer or reach: ports to publish, names to resolve, external endpoints; and what it may have: images, and data of earlier versions."""
     edge = deployment.settings["codecov_edge"]
     ports = [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
-    return {"ports": ports, "names": [deployment.hostname], "endpoints": _endpoints(deployment)}
+    images = sorted({deployment.image(service) for service in (*deployment.line.services.values(), *deployment.embedded().values())})
+    return {"ports": ports, "names": [deployment.hostname], "endpoints": _endpoints(deployment), "images": images, "volume_files": _volume_files(deployment)}
 
 
 def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
@@ -202,7 +208,7 @@ def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
 def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """The plan of a host. Plain data, safe to print."""
     layers, callbacks, _problems = config_layers(deployment)
-    platform = deployment.embedded()
+    platform = _compose.platform_project(deployment, _service_files(deployment))
     return {
         "name": NAME,
         "line": deployment.line.name,
@@ -212,10 +218,14 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "https": deployment.https,
         "directory": deployment.settings["codecov_directory"],
         "owner": deployment.line.config_owner,
-        "files": files_of(deployment),
+        "files": files_of(deployment, platform),
         "slots": {slot: "".join(f"{key}={value}\n" for key, value in _compose.slot_environment(deployment, slot).items()) for slot in SLOTS},
         "routes": {slot: to_yaml(_edge.active_route(deployment, slot)) for slot in SLOTS},
-        "platform": {"services": list(platform), "images": {name: deployment.image(service) for name, service in platform.items()}},
+        "platform": {
+            "services": list(platform["services"]),
+            "images": {name: service["image"] for name, service in platform["services"].items()},
+            "configs": {name: _compose.config_digest(service) for name, service in platform["services"].items()},
+        },
         "application": _application(deployment, _container_probe_source()),
         "external_check": _external_check(deployment),
         "bucket_command": _bucket_command(deployment),
@@ -226,6 +236,41 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "own_ca": deployment.own_ca(),
         "local_address": f"127.0.0.1:{deployment.port}" if deployment.edge_serves_url else None,
         "settings": _settings(deployment),
+    }
+
+
+def _well(container: t.Mapping[str, t.Any], image: t.Optional[str]) -> bool:
+    return container["state"] == "running" and container["health"] in (None, "healthy") and container["image"] == image
+
+
+def _platform_settled(plan: t.Mapping[str, t.Any], containers: t.Sequence[t.Mapping[str, t.Any]]) -> bool:
+    mine = [container for container in containers if not container["slot"]]
+    wanted = plan["platform"]
+    return sorted(str(container["service"]) for container in mine) == sorted(wanted["services"]) and all(
+        container["config"] == wanted["configs"][container["service"]] and _well(container, wanted["images"][container["service"]]) for container in mine
+    )
+
+
+def _application_settled(plan: t.Mapping[str, t.Any], containers: t.Sequence[t.Mapping[str, t.Any]], active: t.Mapping[str, t.Any]) -> bool:
+    mine = [container for container in containers if container["slot"] == active.get("slot")]
+    wanted = [name for name, number in plan["application"]["replicas"].items() for _number in range(number)]
+    return sorted(str(container["service"]) for container in mine) == sorted(wanted) and all(
+        container["release"] == active["release"] and _well(container, plan["application"]["images"].get(container["service"])) for container in mine
+    )
+
+
+def settled(plan: t.Mapping[str, t.Any], host: t.Mapping[str, t.Any]) -> t.Dict[str, bool]:
+    """Whether the containers are what the platform, and the release that serves, ask for: Compose would find nothing to do.
+
+    Told by their labels: a digest of the definition that each was made from. Anything unusual (a container too many, a one-off job that was
+    left behind, an image whose name means another one by now) is left for Compose to judge.
+    """
+    deployment = host["deployment"]
+    containers = deployment["containers"]
+    calm = plan["settings"]["pull"] != "always" and not any(container["one_off"] for container in containers)
+    return {
+        "platform": calm and _platform_settled(plan, containers),
+        "application": calm and bool(deployment["active"]) and _application_settled(plan, containers, deployment["active"]),
     }
 
 

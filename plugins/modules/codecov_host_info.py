@@ -39,6 +39,15 @@ options:
     type: list
     elements: str
     default: []
+  images:
+    description: Container images to look for in the engine of the host.
+    type: list
+    elements: str
+    default: []
+  volume_files:
+    description: Docker volumes, and for each the name of a file in it whose first line to report.
+    type: dict
+    default: {}
   timeout:
     description: Seconds after which a name or endpoint counts as not answering. All of them are tried side by side.
     type: float
@@ -132,6 +141,16 @@ docker:
   sample: {"present": true, "kind": "docker", "running": true, "version": "26.1.5", "api": "1.45", "compose_version": "2.26.1", "root_dir": "/var/lib/docker",
            "driver": "overlay2", "cgroup": {"version": "2", "cpu": true, "memory": true, "pids": true}, "live_restore": false, "swarm": false,
            "enabled": true, "repository_files": [], "cli": "/usr/bin/docker", "error": null}
+images:
+  description: Whether the engine has each image in O(images); V(null) when it could not be asked.
+  returned: success
+  type: dict
+  sample: {"docker.io/library/redis:8.0.3": true}
+volume_files:
+  description: First line of the file for each volume in O(volume_files); V(null) when there is no such volume or file, or the engine could not be asked.
+  returned: success
+  type: dict
+  sample: {"codecov_postgres": "17"}
 names:
   description: Result for each name in O(names).
   returned: success
@@ -146,10 +165,11 @@ deployment:
   description:
     - What is deployed. C(active) comes from the first line of C(edge/dynamic/active.yml) and is V(null) when nothing is switched on.
     - C(releases) are ordered from the newest to the oldest; C(proved) says that an upload proved it.
+    - C(image) of a container is an ID when its name means another image by now. C(config) is the digest of the definition that it was made from.
   returned: success
   type: dict
-  sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "state": "running",
-           "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
+  sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "one_off": false,
+           "config": null, "state": "running", "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
            "active": {"slot": "blue", "release": "8c1f0a"}, "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}]}
 python:
   description: The Python that runs modules on the host, and whether it has PyYAML.
@@ -170,6 +190,8 @@ def main() -> None:
             "ports": {"type": "list", "elements": "int", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
             "endpoints": {"type": "list", "elements": "str", "default": []},
+            "images": {"type": "list", "elements": "str", "default": []},
+            "volume_files": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 3.0},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
         },

@@ -90,6 +90,13 @@ settings:
   returned: success
   type: dict
   sample: {"smoke": "changed", "pull": "missing"}
+settled:
+  description:
+    - Whether the containers on the host are already what the plan asks for, so that Compose would find nothing to do. C(platform) is about the
+      platform's project, C(application) about the containers of the release that serves and their number, not about which release is wanted.
+  returned: success
+  type: dict
+  sample: {"platform": true, "application": true}
 host:
   description: Answer of M(covstack.selfhosted.codecov_host_info).
   returned: success

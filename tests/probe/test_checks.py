@@ -22,7 +22,7 @@ from typing import Any
 import psycopg2
 import pytest
 from conftest import ProbeRun
-from servers import BUCKET, SECRET_KEY, Deployment, Process, free_port, program, wait_for
+from servers import BUCKET, SECRET_KEY, Deployment, Process, Redis, free_port, program, wait_for
 
 DEPENDENCIES = ("postgres", "redis", "storage", "timescale", "scm", "queue", "stuck_uploads", "clock", "license", "inside_url")
 
@@ -79,6 +79,41 @@ def test_all_well(probe: ProbeRun, config: dict[str, Any], api: Process) -> None
     assert states == {**dict.fromkeys(DEPENDENCIES, "ok"), "redis": "warning", "timescale": "skipped", "scm": "skipped"}
     assert "appendonly is off" in results["redis"]["cause"]
     assert all(result["proves"] and result["latency_ms"] >= 0 for result in results.values())
+
+
+def test_a_command_runs_after_a_check_that_is_well(probe: ProbeRun, config: dict[str, Any]) -> None:
+    done = probe("check", "postgres", "redis", "--minimum-redis=6", "--", "sh", "-ec", "echo \"after $1\"; exit 3", "sh", "-- it", config=config)
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [["ok", "postgres"], ["warning", "redis"]]
+    assert lines[-1] == "after -- it"
+
+
+def test_no_command_runs_after_a_check_that_failed(probe: ProbeRun, config: dict[str, Any]) -> None:
+    done = probe("check", "postgres", "--minimum-postgres=99", "--", "echo", "after", config=config)
+    assert done.returncode == 1
+    assert "is older than 99 -> upgrade PostgreSQL" in done.stdout and "after" not in done.stdout
+    refused = probe("worker", "--", "echo", "after")
+    assert refused.returncode == 2 and "takes no command" in refused.stderr
+
+
+def test_waiting_for_a_service_that_is_starting(probe: ProbeRun, config: dict[str, Any], tmp_path: Path) -> None:
+    """It is well as soon as the service answers; what cannot pass by itself is not waited for."""
+    late = Redis(tmp_path / "late")
+    late.stop()
+    config["services"]["redis_url"] = late.url
+    assert probe.check("redis", config=config)["redis"]["cause"].endswith("refused the connection")
+    threading.Timer(1.5, late.start).start()
+    started = time.monotonic()
+    try:
+        assert probe.check("redis", config=config, options=("--wait=30",))["redis"]["state"] == "warning"
+        assert 1 < time.monotonic() - started < 15
+        started = time.monotonic()
+        results = probe.check("postgres", "redis", config=config, options=("--wait=30", "--minimum-postgres=99"))
+        assert (results["postgres"]["state"], results["redis"]["state"]) == ("failed", "warning")
+        assert time.monotonic() - started < 15
+    finally:
+        late.stop()
 
 
 def test_text_for_people(probe: ProbeRun, config: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ KILLS = (
     ("Keep the certificate files", "Write the release's project", "Write the platform's files",
      "Prove the release through the edge", "Wait until the edge sends requests"),
     ("Keep the release's own copy", "Run the platform services", "Pull the release's images", "Write the audit line"),
-    ("Create the bucket", "Ask the data services", "Migrate the database", "Stop the slot that no longer serves"),
+    ("Take the wanted release through the gate", "Create the bucket", "Migrate the database", "Stop the slot that no longer serves"),
     ("Probe containers, edge, services",),
     ("Upload a report and follow it",),
 )  # fmt: skip

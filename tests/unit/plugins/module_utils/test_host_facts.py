@@ -142,7 +142,7 @@ def test_without_a_proxy_process_a_published_port_is_held_all_the_same() -> None
 
 def test_container_summary() -> None:
     assert facts.summarise_container(CONTAINER) == {
-        "id": "0123456789ab", "name": "codecov-edge-1", "service": "edge", "slot": "", "release": "r1", "number": 1,
+        "id": "0123456789ab", "name": "codecov-edge-1", "service": "edge", "slot": "", "release": "r1", "number": 1, "one_off": False, "config": None,
         "state": "running", "health": "healthy",
         "image": "docker.io/library/traefik:v3.7.15",
     }
@@ -190,8 +190,8 @@ def engine(tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 
 def question(tmp_path: Path, **changes: Any) -> facts.Question:
-    values: dict[str, Any] = {"directory": str(tmp_path / "codecov"), "deployment": "codecov", "ports": [], "names": [], "endpoints": [], "timeout": 1.0,
-                              "docker_socket": str(tmp_path / "none.sock")}
+    values: dict[str, Any] = {"directory": str(tmp_path / "codecov"), "deployment": "codecov", "ports": [], "names": [], "endpoints": [], "images": [],
+                              "volume_files": {}, "timeout": 1.0, "docker_socket": str(tmp_path / "none.sock")}
     return facts.Question(**{**values, **changes})
 
 
@@ -214,6 +214,25 @@ def test_an_engine_that_answers(engine: dict[str, Any], tmp_path: Path) -> None:
     assert [container["name"] for container in result["deployment"]["containers"]] == ["codecov-edge-1"]
     assert result["deployment"]["active"] == {"slot": "blue", "release": "r1"}
     json.dumps(result)
+
+
+def test_images_are_there_or_not_or_unknown(engine: dict[str, Any], tmp_path: Path) -> None:
+    pinned = "r.example.com:5000/a/worker:1@sha256:ab"
+    engine["answers"].update({"/images/docker.io/a/api:1/json": (200, {"Id": "x"}), f"/images/{pinned}/json": (500, {})})
+    result = facts.collect(question(tmp_path, docker_socket=engine["path"], images=["docker.io/a/api:1", "docker.io/a/api:2", pinned]))
+    assert result["images"] == {"docker.io/a/api:1": True, "docker.io/a/api:2": False, pinned: None}
+    assert facts.collect(question(tmp_path, images=["a"]))["images"] == {"a": None}
+
+
+def test_the_version_of_the_data_in_a_volume(engine: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("full", "empty"):
+        (tmp_path / name).mkdir()
+        engine["answers"][f"/volumes/codecov_{name}"] = (200, {"Mountpoint": str(tmp_path / name)})
+    (tmp_path / "full" / "PG_VERSION").write_text("17\n")
+    wanted = {f"codecov_{name}": "PG_VERSION" for name in ("full", "empty", "none")}
+    result = facts.collect(question(tmp_path, docker_socket=engine["path"], volume_files=wanted))
+    assert result["volume_files"] == {"codecov_full": "17", "codecov_empty": None, "codecov_none": None}
+    assert facts.collect(question(tmp_path, volume_files=wanted))["volume_files"] == dict.fromkeys(wanted)
 
 
 def test_an_engine_that_answers_with_an_error(engine: dict[str, Any], tmp_path: Path) -> None:
