@@ -98,6 +98,10 @@ class Docker:
             raise DockerError(f"docker {arguments[0]}: {' '.join(output.stderr.split())[:300] or f'exit status {output.rc}'}")
         return output.stdout
 
+    def call(self, arguments: list[str], timeout: float, stdin: str | None = None) -> Output:
+        """Run the client; a status other than 0 is no error here."""
+        return self._run(arguments, timeout, stdin)
+
     def containers(self, deployment: str, timeout: float = 20.0) -> list[Container]:
         """Every container of a deployment, stopped ones too, one-off ones not."""
         listed = self._checked(["ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={DEPLOYMENT_LABEL}={deployment}"], timeout).split()

@@ -147,19 +147,51 @@ def needs_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     return {"ports": ports, "names": [deployment.hostname], "endpoints": _endpoints(deployment), "images": images, "volume_files": _volume_files(deployment)}
 
 
+def _external_endpoints(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
+    """Where the external services are, and how TLS begins there."""
+    ends: t.List[t.Dict[str, t.Any]] = []
+    # One environment variable for all databases of a container: only an external PostgreSQL sets it.
+    asks = deployment.mode("postgres") == "external" and deployment.settings["codecov_postgres"]["sslmode"] not in ("disable", "allow", "prefer")
+    tls = "postgres" if asks else "none"
+    for name in ("postgres", "timescale"):
+        if deployment.mode(name) == "external":
+            ends.append({"name": name, **{key: deployment.postgres(name)[key] for key in ("host", "port")}, "tls": tls})
+    others = {"redis": deployment.settings["codecov_redis"], "storage": deployment.storage()}
+    for name, given in others.items():
+        if deployment.mode(name) == "external":
+            ends.append({"name": name, "host": given["host"], "port": given["port"], "tls": "direct" if given["tls"] else "none"})
+    return ends
+
+
 def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
-    """How to ask external services from a container of the release, before anything else is touched: arguments of `docker run`."""
+    """How to ask external services before anything else is touched.
+
+    C(options), C(image) and C(command) are arguments of `docker run` for a container of the release; the rest is for the module
+    codecov_external_check, which needs no release.
+    """
     checks = sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external")
     if not checks:
         return None
-    name = next(service.name for service in deployment.line.services.values() if service.config)
-    service = _compose.application_project(deployment)["services"][name]
+    config_service = next(service.name for service in deployment.line.services.values() if service.config)
+    service = _compose.application_project(deployment)["services"][config_service]
     options = ["--user", str(deployment.line.config_owner), "--entrypoint", deployment.line.python]
-    for key in sorted(set(service.get("environment", {})) & {"PGSSLMODE", "PGSSLROOTCERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}):
-        options += ["--env", f"{key}={service['environment'][key]}"]
+    names = sorted(set(service.get("environment", {})) & {"PGSSLMODE", "PGSSLROOTCERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"})
+    environment = {name: service["environment"][name] for name in names}
+    for name, value in environment.items():
+        options += ["--env", f"{name}={value}"]
     for volume in service["volumes"]:
         options += ["--volume", f"{volume['source']}:{volume['target']}:ro"]
-    return {"options": options, "image": service["image"], "command": [_compose.PROBE_FILE, "check", *checks, *_probe_minimums(deployment)]}
+    arguments = [*checks, *_probe_minimums(deployment)]
+    return {
+        "options": options,
+        "image": service["image"],
+        "command": [_compose.PROBE_FILE, "check", *arguments],
+        "arguments": arguments,
+        "environment": environment,
+        "endpoints": _external_endpoints(deployment),
+        "config_path": deployment.line.config_path,
+        "ca_path": _compose.CA_BUNDLE if deployment.own_ca() else None,
+    }
 
 
 def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
