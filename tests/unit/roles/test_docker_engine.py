@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ SYSTEMS = {
 NONE: dict[str, Any] = {"present": False, "kind": None, "running": False, "version": None, "compose_version": None, "enabled": False, "repository_files": []}
 GOOD: dict[str, Any] = {"present": True, "kind": "docker", "running": True, "version": "28.5.1", "compose_version": "2.40.0", "enabled": True,
                         "repository_files": []}
+# ansible-core from 2.19 on evaluates only what it is told to trust.
+TRUST: dict[str, Any] = {"trusted_as_template": True} if "trusted_as_template" in inspect.signature(DataLoader.load_from_file).parameters else {}
 DOCKER_CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
 
 
@@ -33,7 +36,7 @@ def decide(what: str, system: str, docker: dict[str, Any], yaml: bool = True, ar
     """One internal variable of the role, as Ansible computes it."""
     loader = DataLoader()
     files = (ROLE / "defaults" / "main.yml", ROLE / "vars" / "main.yml")
-    variables = {name: value for file in files for name, value in loader.load_from_file(str(file), trusted_as_template=True).items()}
+    variables = {name: value for file in files for name, value in loader.load_from_file(str(file), **TRUST).items()}
     host = {"os": {**SYSTEMS[system], "arch": arch, "systemd": True}, "docker": docker, "python": {"yaml": yaml, "executable": "/usr/bin/python3"}}
     variables.update({"docker_engine_host_info": host, **settings})
     return Templar(loader=loader, variables=variables).template(variables[what])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils import basic
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _license
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import update
 from ansible_collections.covstack.selfhosted.plugins.module_utils._plan import config_layers
@@ -61,6 +62,8 @@ class Host:
         known = self.planted | self._values_on_disk()
         arguments = {**arguments, "_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": str(self.root),
                      "_ansible_keep_remote_files": False, "_ansible_tmpdir": None}
+        if "inject_invocation" in PASS_VARS:  # ansible-core from 2.21 on shows the invocation to those alone who ask for it
+            arguments["_ansible_inject_invocation"] = True
         self._monkeypatch.setattr(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
         self._monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         with pytest.raises(SystemExit):
