@@ -21,6 +21,9 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._atomic import
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+CONFIG_PATH = "/etc/docker/daemon.json"
+STATE_PATH = "/etc/docker/.covstack-daemon-options.json"
+PID_PATH = "/var/run/docker.pid"
 MISSING: Any = object()
 _URL_PASSWORD = re.compile(r"(://[^/@:\s\"]*:)[^/@\s\"]*@")
 
@@ -176,7 +179,7 @@ class DaemonOptions:
         merged = merge(current, self.module.params["options"], state.settings)
         changed = not same(merged.config, current)
         created = bool(merged.settings) and (state.created or text is None)
-        daemon = self._running_daemon()
+        daemon = running_daemon(self.module.params["pid_path"])
         new_state = State(merged.settings, created, daemon if changed else state.changed_under)
         new_text = None if state.created and not merged.config else render(merged.config)
         if not self.module.check_mode:
@@ -244,15 +247,39 @@ class DaemonOptions:
             reason = without_passwords((errors or output).strip().replace(candidate.name, self.path))
             raise DaemonOptionsError(f"options: the Docker daemon refuses them, nothing was changed. It says: {reason}")
 
-    def _running_daemon(self) -> str | None:
-        """A name for the very process that runs now; None when none runs."""
-        pid = (read(self.module.params["pid_path"]) or "").strip()
-        status = read(f"/proc/{pid}/stat") if pid.isdigit() else None
-        if status is None:
-            return None
-        started = status.rpartition(")")[2].split()[19]
-        boot = (read("/proc/sys/kernel/random/boot_id") or "").strip()
-        return f"{boot}/{pid}/{started}"
+
+def running_daemon(pid_path: str) -> str | None:
+    """A name for the very process that runs now; None when none runs."""
+    pid = (read(pid_path) or "").strip()
+    status = read(f"/proc/{pid}/stat") if pid.isdigit() else None
+    if status is None:
+        return None
+    started = status.rpartition(")")[2].split()[19]
+    boot = (read("/proc/sys/kernel/random/boot_id") or "").strip()
+    return f"{boot}/{pid}/{started}"
+
+
+def options_in_force(path: str = CONFIG_PATH, state_path: str = STATE_PATH, pid_path: str = PID_PATH) -> dict[str, Any] | None:
+    """The options that were set before and that the daemon runs with. None: not as they were left, so that there is something to do.
+
+    Passwords in URLs are hidden, so that options with one are never what is wanted.
+    """
+    try:
+        state_text = read(state_path)
+        state = State() if state_text is None else State.parse(state_text, state_path)
+        text = read(path)
+        current = json.loads(text) if text and text.strip() else {}
+    except (DaemonOptionsError, OSError, ValueError):
+        return None
+    if any(not same(get(current, setting.path), setting.value) for setting in state.settings):
+        return None
+    if state.changed_under is not None and state.changed_under == running_daemon(pid_path):
+        return None
+    options: dict[str, Any] = {}
+    for setting in state.settings:
+        put(options, setting.path, setting.value)
+    shown: dict[str, Any] = json.loads(without_passwords(json.dumps(options)))
+    return shown
 
 
 def read(path: str) -> str | None:

@@ -330,7 +330,7 @@ class Round:
 
     def run(self) -> list[Result]:
         probes = [probe for probe in self.settings.probes if self._wants(probe["name"])]
-        with ThreadPoolExecutor(len(probes) + 3) as pool:
+        with ThreadPoolExecutor(len(probes) + 4) as pool:  # the probes, and what waits for others: Docker, edge, web, worker
             requests = [pool.submit(probe_http, self.client, probe, self.settings.limits) for probe in probes]
             inside = pool.submit(self._docker_results, pool)
             return [*inside.result(), *(request.result() for request in requests)]
@@ -345,11 +345,13 @@ class Round:
             containers = self.docker.containers(self.settings.deployment)
         except DockerError as error:
             return [Result("docker", FAILED, "the containers can be asked", cause=str(error), remedy="start the Docker engine: systemctl status docker")]
-        edge = self._edge(self.docker, containers)
-        results = [edge.result] if edge else []
-        self.slot = self.settings.slot or (edge.slot if edge else None)
+        asked = pool.submit(self._edge, self.docker, containers)
+        if self.slot is None:  # then the edge says whose containers to ask
+            view = asked.result()
+            self.slot = view.slot if view else None
         inside = pool.submit(self._inside, self.docker, containers, checks, pool) if checks else None
-        results += self._container_results(containers)
+        edge = asked.result()
+        results = [*([edge.result] if edge else []), *self._container_results(containers)]
         return results + (inside.result() if inside else [])
 
     def _edge(self, docker: Docker, containers: Sequence[Container]) -> EdgeView | None:

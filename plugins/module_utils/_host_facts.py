@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Mapping
 from urllib.parse import quote
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import options_in_force
+
 DEPLOYMENT_LABEL = "covstack.deployment"
 DEFAULT_DOCKER_ROOT = "/var/lib/docker"
 # What the role docker_engine makes a host know Docker's own repository by.
@@ -369,6 +371,7 @@ def describe_docker(version: Any, info: Any, compose: str | None) -> dict[str, A
         "swarm": (info.get("Swarm") or {}).get("LocalNodeState", "inactive") != "inactive",
         "enabled": unit_enabled(),
         "repository_files": [path for path in REPOSITORY_FILES if os.path.exists(path)],
+        "daemon_options": options_in_force(),
         "cli": cli,
         "error": None if failed is None else str(getattr(failed, "strerror", None) or failed),
     }
@@ -510,6 +513,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
             "containers": sorted(map(summarise_container, ours), key=lambda container: str(container["name"])),
             "active": parse_active(read(os.path.join(question.directory, "edge", "dynamic", "active.yml"))),
             "releases": releases(question.directory),
+            "tls": os.path.lexists(os.path.join(question.directory, "tls")),
         },
         "python": {
             "version": platform.python_version(),

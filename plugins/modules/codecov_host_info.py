@@ -135,12 +135,14 @@ docker:
   description:
     - The Docker engine. C(kind) is V(docker), V(podman), V(rootless), V(snap) or V(null) when there is none.
     - C(running) says that the engine answers. C(cgroup) says which limits it can enforce. C(error) says why it does not answer.
+    - C(daemon_options) are the options that M(covstack.selfhosted.docker_daemon_options) set and that the daemon runs with; V(null) when they are
+      not as it left them, or need a restart.
     - C(repository_files) are the files by which the role P(covstack.selfhosted.docker_engine#role) made Docker's repository known.
   returned: success
   type: dict
   sample: {"present": true, "kind": "docker", "running": true, "version": "26.1.5", "api": "1.45", "compose_version": "2.26.1", "root_dir": "/var/lib/docker",
            "driver": "overlay2", "cgroup": {"version": "2", "cpu": true, "memory": true, "pids": true}, "live_restore": false, "swarm": false,
-           "enabled": true, "repository_files": [], "cli": "/usr/bin/docker", "error": null}
+           "enabled": true, "repository_files": [], "daemon_options": {}, "cli": "/usr/bin/docker", "error": null}
 images:
   description: Whether the engine has each image in O(images); V(null) when it could not be asked.
   returned: success
@@ -165,12 +167,13 @@ deployment:
   description:
     - What is deployed. C(active) comes from the first line of C(edge/dynamic/active.yml) and is V(null) when nothing is switched on.
     - C(releases) are ordered from the newest to the oldest; C(proved) says that an upload proved it.
+    - C(tls) says whether there are files of certificates.
     - C(image) of a container is an ID when its name means another image by now. C(config) is the digest of the definition that it was made from.
   returned: success
   type: dict
   sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "one_off": false,
            "config": null, "state": "running", "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
-           "active": {"slot": "blue", "release": "8c1f0a"}, "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}]}
+           "active": {"slot": "blue", "release": "8c1f0a"}, "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}], "tls": false}
 python:
   description: The Python that runs modules on the host, and whether it has PyYAML.
   returned: success

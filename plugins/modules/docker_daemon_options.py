@@ -93,16 +93,22 @@ retracted_options:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import DaemonOptions, DaemonOptionsError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import (
+    CONFIG_PATH,
+    PID_PATH,
+    STATE_PATH,
+    DaemonOptions,
+    DaemonOptionsError,
+)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "options": {"type": "dict", "required": True},
-            "path": {"type": "path", "default": "/etc/docker/daemon.json"},
-            "state_path": {"type": "path", "default": "/etc/docker/.covstack-daemon-options.json"},
-            "pid_path": {"type": "path", "default": "/var/run/docker.pid"},
+            "path": {"type": "path", "default": CONFIG_PATH},
+            "state_path": {"type": "path", "default": STATE_PATH},
+            "pid_path": {"type": "path", "default": PID_PATH},
         },
         supports_check_mode=True,
     )

@@ -236,3 +236,27 @@ def test_one_and_true_differ() -> None:
 def test_settings_survive_json() -> None:
     state = _daemon_options.State((Setting(("a", "b"), 1), Setting(("c",), 2, None)), True, "x/1/2")
     assert _daemon_options.State.parse(state.render(), "path") == state
+
+
+def test_what_is_in_force_and_what_is_not(run: Run, config: Path, daemon: Callable[[], None], tmp_path: Path) -> None:
+    """codecov_host_info tells it beforehand, so that nothing needs to be asked when nothing is to be done."""
+
+    def in_force() -> Any:
+        return _daemon_options.options_in_force(str(config), str(tmp_path / "docker" / "state.json"), str(tmp_path / "docker.pid"))
+
+    assert in_force() == {}
+    wanted = {"live-restore": True, "log-opts": {"max-size": "20m"}}
+    assert run(wanted)["restart_needed"]
+    assert in_force() is None
+    daemon()
+    assert in_force() == wanted
+    config.write_text(json.dumps({"live-restore": False, "log-opts": {"max-size": "20m"}}))
+    assert in_force() is None
+    config.write_text("{")
+    assert in_force() is None
+
+
+def test_a_password_in_an_option_is_not_told(run: Run, config: Path, tmp_path: Path) -> None:
+    run({"proxies": {"http-proxy": "http://me:hunter2@proxy.example.com"}})
+    told = _daemon_options.options_in_force(str(config), str(tmp_path / "docker" / "state.json"), str(tmp_path / "docker.pid"))
+    assert told == {"proxies": {"http-proxy": "http://me:********@proxy.example.com"}}
