@@ -10,7 +10,16 @@ import typing as t
 import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _config_merge, _config_validate, _plan, _rules, _settings, _sizing
+from ansible_collections.covstack.selfhosted.plugins.module_utils import (
+    _config_merge,
+    _config_validate,
+    _placement,
+    _placement_rules,
+    _plan,
+    _rules,
+    _settings,
+    _sizing,
+)
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment, deployment_of
 
 
@@ -28,8 +37,9 @@ class ActionModule(ActionBase):
         _arguments, parameters = self.validate_argument_spec(argument_spec={"host_checks": {"type": "bool", "default": True}})
         deployment, problems = self._deployment(task_vars)
         if deployment and not _errors(problems):
-            problems += _rules.problems_of(deployment, self._hosts(task_vars))
-        if deployment and not _errors(problems):
+            hosts = [] if deployment.is_split else self._hosts(task_vars)
+            problems += _rules.problems_of(deployment, hosts) if self._speaks_for_all(deployment, task_vars) else []
+        if deployment and not _errors(problems) and self._speaks_for_all(deployment, task_vars):
             problems += self._config_problems(deployment)
         self._refuse(problems)
         wanted = t.cast(Deployment, deployment)
@@ -47,7 +57,30 @@ class ActionModule(ActionBase):
         problems: t.List[t.Any] = []
         given = self._templar.template(_settings.settings_of(task_vars))
         settings = _settings.check(given, _settings.load_spec(), problems)
-        return (None if problems else deployment_of(settings)), problems
+        if problems:
+            return None, problems
+        deployment = deployment_of(settings, self._placement(task_vars), task_vars["inventory_hostname"])
+        # Before anything else: what is wrong with the placement makes the rest hard to understand.
+        return deployment, (_placement_rules.placement_problems(deployment) if self._speaks_for_all(deployment, task_vars) else [])
+
+    def _placement(self, task_vars: t.Mapping[str, t.Any]) -> _placement.Placement:
+        """All hosts of the inventory's group codecov, whatever part of them this run is limited to. Without kinds it is of no interest."""
+        groups = task_vars.get("groups", {})
+        names = groups.get("codecov", [])
+        if not any(name in groups.get(kind, ()) for name in names for kind in _placement.KINDS):
+            return _placement.Placement()
+        return _placement.placement_of((self._placed(name, task_vars["hostvars"][name], task_vars) for name in names), groups)
+
+    def _placed(self, name: str, variables: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> _placement.Host:
+        address = str(variables.get("codecov_address") or variables.get("ansible_host") or "")
+        is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
+        common = {setting: variables.get(setting) for setting in _placement_rules.COMMON_SETTINGS} if is_first else {}
+        return _placement.Host(name, address, groups=tuple(variables.get("group_names", ())), common=common)
+
+    @staticmethod
+    def _speaks_for_all(deployment: Deployment, task_vars: t.Mapping[str, t.Any]) -> bool:
+        """What is the same for all hosts of a split deployment is judged, and said, once."""
+        return not deployment.is_split or task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
 
     def _hosts(self, task_vars: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
         """What placement rules need to know of every host of the play."""

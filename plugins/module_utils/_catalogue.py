@@ -32,8 +32,10 @@ class Service:
     image: str
     version: str
     tier: str = "platform"
+    kind: t.Optional[str] = None
     entry: bool = False
     port: t.Optional[int] = None
+    published_port: t.Optional[int] = None
     entrypoint: t.Optional[t.List[str]] = None
     command: t.Optional[t.List[str]] = None
     environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict)

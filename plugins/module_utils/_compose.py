@@ -25,6 +25,10 @@ CA_BUNDLE = "/covstack/tls/ca-bundle.pem"
 # A first start may wait for the migration lock of a killed predecessor (180 s).
 START_PERIOD = 240
 INTERNAL_NETWORKS = ("data", "proxy", "storage")
+# Tells a load balancer whether to send requests to a web host (split deployment).
+READINESS = "readiness"
+READINESS_RESOURCES = {"cpus": 0.5, "memory_mb": 192}
+DRAIN_DIRECTORY = "/covstack/drain"
 
 
 def _is_address(host: str) -> bool:
@@ -123,11 +127,15 @@ def _edge_volumes(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
     return [_mount(f"{directory}/tls", "/tls")] if tls != "disabled" else []
 
 
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
 def _edge_ports(deployment: Deployment) -> t.List[str]:
     edge = deployment.settings["codecov_edge"]
     # Inside and outside share the port number: a presigned URL must work in both places.
     ports = [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
-    address = f"[{edge['bind_address']}]" if ":" in edge["bind_address"] else edge["bind_address"]
+    address = _bracketed(edge["bind_address"])
     published = [f"{address}:{port}:{port}" for port in ports]
     return published + ([f"{edge['metrics_address']}:8083"] if edge["metrics_address"] else [])
 
@@ -140,7 +148,9 @@ def _platform_networks(deployment: Deployment, service: Service) -> t.Dict[str, 
     return networks
 
 
-def _networks(names: t.Iterable[str]) -> t.Dict[str, t.Any]:
+def _networks(names: t.Iterable[str], split: bool = False) -> t.Dict[str, t.Any]:
+    if split:  # what publishes ports stands on no internal network, and that of the application is made before any project
+        return {name: {"name": f"{NAME}_{name}", **({"external": True} if name == "app" else {})} for name in sorted(names)}
     return {name: {"name": f"{NAME}_{name}", **({"internal": True} if name in INTERNAL_NETWORKS else {})} for name in sorted(names)}
 
 
@@ -167,6 +177,8 @@ def _platform_service(deployment: Deployment, service: Service, digests: t.Mappi
         rendered["ports"] = _edge_ports(deployment)
     if service.name == "statsd" and deployment.settings["codecov_statsd"]["metrics_address"]:
         rendered["ports"] = [f"{deployment.settings['codecov_statsd']['metrics_address']}:9102"]
+    if deployment.is_split and service.kind in ("data", "storage"):
+        rendered["ports"] = [f"{_bracketed(deployment.host.bind_address)}:{deployment.published_port(service.name)}:{service.port}"]
     if service.needs:
         rendered["depends_on"] = list(service.needs)
     return _with_digest(rendered)
@@ -185,7 +197,7 @@ def platform_project(deployment: Deployment, files: t.Mapping[str, str]) -> t.Di
     project: t.Dict[str, t.Any] = {
         "name": NAME,
         "services": {name: _platform_service(deployment, service, digests) for name, service in services.items()},
-        "networks": _networks(networks),
+        "networks": _networks(networks, deployment.is_split),
     }
     if volumes:
         project["volumes"] = {name: {"name": f"{NAME}_{name}"} for name in volumes}
@@ -203,17 +215,19 @@ def _replicas_variable(service: str) -> str:
     return f"REPLICAS_{service.upper()}"
 
 
-def _upstream_environment(service: Service) -> t.Dict[str, str]:
-    """A service with upstreams calls them at the edge's fixed port of its own slot (see docs/architecture.md)."""
+def _upstream_environment(deployment: Deployment, service: Service) -> t.Dict[str, str]:
+    """A service with upstreams looks them up once: it calls them at the edge's fixed port of its own slot, or at their fixed address (see
+    docs/architecture.md)."""
     environment = {}
     for name, upstream in service.upstreams.items():
-        environment[upstream["host"]] = "edge"
-        environment[upstream["port"]] = f"${{{_port_variable(upstream.get('service', name))}}}"
+        called = upstream.get("service", name)
+        environment[upstream["host"]] = deployment.fixed_address(called) if deployment.is_split else "edge"
+        environment[upstream["port"]] = str(deployment.line.services[called].port) if deployment.is_split else f"${{{_port_variable(called)}}}"
     return environment
 
 
 def _application_environment(deployment: Deployment, service: Service) -> t.Dict[str, str]:
-    environment = _upstream_environment(service)
+    environment = _upstream_environment(deployment, service)
     if not service.config:
         return environment
     statsd = deployment.settings["codecov_statsd"]
@@ -250,8 +264,25 @@ def _edge_labels(service: Service) -> t.List[str]:
     ]
 
 
+def _published(port: int, container_port: t.Optional[int]) -> str:
+    """A port of a web host. The address is the host's own, so it is no part of the release, which is the same on all hosts."""
+    return f"${{ADDRESS}}:{port}:{container_port}"
+
+
+def _called(deployment: Deployment) -> t.Set[str]:
+    """Services that others call by their address."""
+    return {upstream.get("service", name) for service in deployment.line.services.values() for name, upstream in service.upstreams.items()}
+
+
+def _application_networks(deployment: Deployment, service: Service) -> t.Any:
+    networks = deployment.networks(service)
+    if deployment.is_split and service.name in _called(deployment):
+        return {"app": {"ipv4_address": deployment.fixed_address(service.name)}}
+    return networks
+
+
 def _application_service(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
-    labels = ["covstack.slot=${SLOT}", "covstack.release=${RELEASE}", *(_edge_labels(service) if service.tier == "web" else [])]
+    labels = ["covstack.slot=${SLOT}", "covstack.release=${RELEASE}", *(_edge_labels(service) if service.tier == "web" and not deployment.is_split else [])]
     rendered = _base(deployment, service, labels)
     environment = {**rendered.get("environment", {}), **_application_environment(deployment, service)}
     volumes = _application_volumes(deployment, service)
@@ -260,7 +291,8 @@ def _application_service(deployment: Deployment, service: Service) -> t.Dict[str
         **rendered,
         **({"environment": environment} if environment else {}),
         **({"volumes": volumes} if volumes else {}),
-        "networks": deployment.networks(service),
+        **({"ports": [_published(deployment.settings["codecov_web_port"], service.port)]} if deployment.is_split and service.entry else {}),
+        "networks": _application_networks(deployment, service),
         # A stop goes the other way round: the gateway finishes its requests before the services behind it go.
         **({"depends_on": upstreams} if upstreams else {}),
         "scale": f"${{{_replicas_variable(service.name)}}}",
@@ -274,15 +306,55 @@ def _job(deployment: Deployment, name: str, job: t.Mapping[str, t.Any]) -> t.Dic
     """A one-shot job: the container of its service, another command, never restarted and unknown to the edge."""
     service = _application_service(deployment, deployment.line.services[job["service"]])
     rendered = {key: service[key] for key in _JOB_KEYS if key in service}
+    rendered["networks"] = list(service["networks"])
     labels = [f"covstack.deployment={NAME}", f"covstack.service={name}", "covstack.slot=${SLOT}", "covstack.release=${RELEASE}"]
     return {**rendered, "profiles": ["jobs"], "restart": "no", "labels": labels, "entrypoint": _literal(job["command"]), "command": []}
 
 
+def answers_balancers(deployment: Deployment) -> bool:
+    """Whether this host is one that load balancers send requests to."""
+    return deployment.is_split and deployment.line.entry.name in deployment.services()
+
+
+def readiness_source(deployment: Deployment) -> Service:
+    """The service whose image and configuration the readiness check uses."""
+    return next(service for service in deployment.line.tier("web") if service.config)
+
+
+def _readiness(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Says whether this host is to get requests: the container of the api, another command."""
+    service = readiness_source(deployment)
+    entry, port = deployment.line.entry, deployment.settings["codecov_readiness_port"]
+    rendered = _application_service(deployment, service)
+    proof = next((probe for probe in deployment.line.probes if "body_regex" in probe), deployment.line.probes[0])
+    command = [deployment.line.python, PROBE_FILE, "serve", f"--port={port}", f"--url=http://{entry.name}:{entry.port}{proof['path']}"]
+    command += [f"--body={proof['body_regex']}"] if "body_regex" in proof else []
+    labels = [label.replace(f"covstack.service={service.name}", f"covstack.service={READINESS}") for label in rendered["labels"]]
+    limits = {"cpus": str(READINESS_RESOURCES["cpus"]), "mem_limit": f"{READINESS_RESOURCES['memory_mb']}m"} if "cpus" in rendered else {}
+    alive = [deployment.line.python, PROBE_FILE, "http", f"http://127.0.0.1:{port}/alive"]
+    return {
+        **{key: value for key, value in rendered.items() if key not in ("depends_on", "ports")},
+        **limits,
+        "labels": labels,
+        "entrypoint": _literal(command),
+        "command": [],
+        "stop_grace_period": "5s",
+        "healthcheck": {**rendered["healthcheck"], "test": ["CMD", *alive]},
+        "volumes": [*rendered["volumes"], _mount(f"{deployment.settings['codecov_directory']}/drain", DRAIN_DIRECTORY)],
+        "ports": [_published(port, port)],
+        "networks": ["app"],
+        "scale": 1,
+    }
+
+
 def application_project(deployment: Deployment) -> t.Dict[str, t.Any]:
     """The application as a Compose project, the same for both slots."""
-    services = {name: _application_service(deployment, service) for name, service in deployment.line.services.items()}
-    services.update({name: _job(deployment, name, job) for name, job in deployment.line.jobs.items()})
-    networks = sorted({network for service in deployment.line.services.values() for network in deployment.networks(service)})
+    here = deployment.services()
+    services = {name: _application_service(deployment, service) for name, service in here.items()}
+    services.update({name: _job(deployment, name, job) for name, job in deployment.line.jobs.items() if job["service"] in here})
+    if answers_balancers(deployment):
+        services[READINESS] = _readiness(deployment)
+    networks = sorted({network for service in here.values() for network in deployment.networks(service)})
     return {
         "name": f"{NAME}-${{SLOT}}",
         "services": services,
@@ -292,8 +364,10 @@ def application_project(deployment: Deployment) -> t.Dict[str, t.Any]:
 
 def slot_environment(deployment: Deployment, slot: str) -> t.Dict[str, str]:
     """Environment of a slot for Compose, without RELEASE, which the deployment adds."""
+    replicas = {_replicas_variable(name): str(deployment.replicas(service)) for name, service in deployment.services().items()}
+    if deployment.is_split:
+        return {"SLOT": slot, "ADDRESS": _bracketed(deployment.host.bind_address), **replicas}
     ports = {_port_variable(service): str(by_slot[slot]) for service, by_slot in deployment.slot_ports().items()}
-    replicas = {_replicas_variable(name): str(deployment.replicas(service)) for name, service in deployment.line.services.items()}
     return {"SLOT": slot, **ports, **replicas}
 
 

@@ -11,6 +11,7 @@ imported where it is needed, since the health checks of the containers start thi
     probe.py check NAME... [--json]   dependencies, as seen from inside the container with the application's own configuration
     probe.py check NAME... -- COMMAND the same, and then the command in its place, unless a check failed
     probe.py repair [--json]          gives lost uploads to the workers again
+    probe.py serve --url URL          tells load balancers, at /ready, whether this host is to get requests
 
 Nothing it prints contains a secret.
 """
@@ -1417,6 +1418,130 @@ def command_repair(options: argparse.Namespace) -> int:
 # --- command line ----------------------------------------------------------------------------------------------------------
 
 
+# --- readiness of a host behind load balancers -------------------------------------------------------------------------------
+
+
+class Readiness:
+    """Whether a host is to get requests: its own way to the application works, PostgreSQL and Redis answer, and nobody drains it.
+
+    The health of the api says nothing about Redis, without which it takes no upload. Several load balancers ask every few seconds: an answer
+    holds for a moment, and one question at a time is asked.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        import threading
+
+        self.options, self.config = options, Config.load()
+        self._lock = threading.Lock()
+        self._asked_at = float("-inf")
+        self._problems: list[str] = []
+
+    @property
+    def is_draining(self) -> bool:
+        return os.path.exists(self.options.drain_file)
+
+    def problems(self) -> list[str]:
+        with self._lock:
+            if time.monotonic() - self._asked_at >= self.options.hold:
+                self._problems = self._ask()
+                self._asked_at = time.monotonic()
+            return self._problems
+
+    def _ask(self) -> list[str]:
+        """All at once. What does not answer in time, such as a frozen server, is left behind in its thread."""
+        import threading
+
+        questions = {"application": self._application, "postgres": self._postgres, "redis": self._redis}
+        found = dict.fromkeys(questions, "no answer in time")
+
+        def ask(name: str) -> None:
+            found[name] = questions[name]()
+
+        threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in questions]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + self.options.timeout + 1
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        return [f"{name}: {problem}" for name, problem in dict(found).items() if problem]
+
+    def _application(self) -> str:
+        try:
+            answer = request("GET", self.options.url, self.options.timeout)
+        except (OSError, http.client.HTTPException) as error:
+            return type(error).__name__
+        good = answer.status == 200 and (not self.options.body or re.search(self.options.body, answer.text))
+        return "" if good else f"status {answer.status}" + (" with another body" if answer.status == 200 else "")
+
+    def _postgres(self) -> str:
+        try:
+            connection = connect_postgres(str(self.config.get("services", "database_url")), self.options.timeout)
+        except Finding as finding:
+            return finding.cause
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except package("psycopg2").Error as error:
+            return type(error).__name__
+        finally:
+            connection.close()
+        return ""
+
+    def _redis(self) -> str:
+        try:
+            client = connect_redis(self.config.redis_url, self.options.timeout)
+            client.ping()
+            client.close()
+        except (OSError, package("redis").exceptions.RedisError) as error:
+            return redis_finding(error, self.config.redis_url).cause
+        return ""
+
+
+def command_serve(options: argparse.Namespace) -> int:
+    """/ready is for load balancers, /well for those who want to know about a host that is drained, /alive says that this runs."""
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    readiness = Readiness(options)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = urlsplit(self.path).path.rstrip("/")
+            if path not in ("/alive", "/ready", "/well"):
+                self._answer(404, "known are /ready, /well and /alive")
+                return
+            problems = [] if path == "/alive" else readiness.problems()
+            if path == "/ready" and readiness.is_draining:
+                problems = ["this host is being drained", *problems]
+            self._answer(503 if problems else 200, "; ".join(problems) or "well")
+
+        do_HEAD = do_GET
+
+        def _answer(self, status: int, text: str) -> None:
+            body = f"{text}\n".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *_arguments: Any) -> None:
+            """Balancers ask all the time: nothing to note."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, _request: Any, _address: Any) -> None:
+            """A balancer that hangs up early is no event."""
+
+    import signal
+
+    # The first process of a container has no default handler.
+    signal.signal(signal.SIGTERM, lambda *_arguments: os._exit(0))
+    Server(("0.0.0.0", options.port), Handler).serve_forever()
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     import argparse
 
@@ -1458,6 +1583,14 @@ def parser() -> argparse.ArgumentParser:
     repair.add_argument("--dry-run", action="store_true")
     repair.add_argument("--timeout", type=float, default=8.0)
     repair.add_argument("--json", action="store_true")
+
+    serve = commands.add_parser("serve", help="tell load balancers whether this host is to get requests")
+    serve.add_argument("--port", type=int, default=8089)
+    serve.add_argument("--url", required=True, help="the application, by way of this host's own entry")
+    serve.add_argument("--body", help="regular expression that the body at --url contains")
+    serve.add_argument("--drain-file", default="/covstack/drain/draining")
+    serve.add_argument("--timeout", type=float, default=2.0)
+    serve.add_argument("--hold", type=float, default=1.0, help="seconds for which an answer holds")
     return main_parser
 
 
@@ -1467,7 +1600,7 @@ def main(arguments: list[str] | None = None) -> int:
     options, following = parser().parse_args(given[:end]), given[end + 1 :]
     if following and options.command != "check":
         parser().error(f"{options.command} takes no command to run afterwards")
-    commands = {"http": command_http, "worker": command_worker, "check": command_check, "repair": command_repair}
+    commands = {"http": command_http, "worker": command_worker, "check": command_check, "repair": command_repair, "serve": command_serve}
     status = commands[options.command](options)
     if following and status == 0:
         os.execvp(following[0], following)

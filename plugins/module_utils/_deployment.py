@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 import typing as t
 from urllib.parse import SplitResult, urlsplit
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Line, Service, load_line, load_platform
+from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host, Placement
 from ansible_collections.covstack.selfhosted.plugins.module_utils._providers import provider_secrets
 
 NAME = "codecov"
@@ -18,6 +20,12 @@ SLOTS = ("blue", "green")
 FIRST_SLOT_PORT = 8001
 CONTROL_PORT = 8082
 METRICS_PORT = 8083
+# Platform services that stand on every host unless the deployment is split, and on none then.
+EDGE_SERVICES = ("edge", "socket_proxy")
+# Tier of an application's service -> kind of host that runs it.
+TIER_KINDS = {"web": "web", "worker": "worker"}
+# Addresses of containers that others call by address, from the start of the subnet on.
+FIRST_FIXED_ADDRESS = 2
 PUBLIC_STORAGE_HOSTS = {"s3": "s3.{region}.amazonaws.com", "gcs": "storage.googleapis.com"}
 
 
@@ -28,6 +36,27 @@ class Deployment:
     settings: t.Mapping[str, t.Any]
     line: Line
     platform: t.Mapping[str, Service]
+    placement: Placement = Placement()
+    host: Host = Host("")
+
+    @property
+    def is_split(self) -> bool:
+        """Whether several hosts make up the deployment, each with a part of it."""
+        return self.placement.is_split
+
+    @property
+    def high_availability(self) -> bool:
+        return bool(self.settings["codecov_high_availability"])
+
+    @property
+    def is_keeper(self) -> bool:
+        """Whether this host keeps the secrets, migrates, and proves what is the same for all hosts."""
+        return not self.is_split or self.placement.keeper == self.host
+
+    @property
+    def replicates_storage(self) -> bool:
+        """Whether several storage hosts can hold the same reports."""
+        return False
 
     @property
     def url(self) -> str:
@@ -58,22 +87,51 @@ class Deployment:
     @property
     def edge_tls(self) -> bool:
         """Whether the edge itself terminates TLS (an outer proxy may do it instead)."""
-        return self.settings["codecov_tls"]["mode"] != "disabled"
+        return not self.is_split and self.settings["codecov_tls"]["mode"] != "disabled"
 
     @property
     def edge_serves_url(self) -> bool:
         """Whether who takes the edge for the public host finds it there: same scheme, same port. Behind a load balancer both may differ."""
-        return self.https == self.edge_tls and self.port == self.settings["codecov_edge"]["https_port" if self.https else "http_port"]
+        return not self.is_split and self.https == self.edge_tls and self.port == self.settings["codecov_edge"]["https_port" if self.https else "http_port"]
 
     def mode(self, service: str) -> str:
-        """How a platform service is provided: embedded, external or disabled. What is no choice is embedded."""
-        if service not in self.line.needs and service not in self.line.optional and service not in ("edge", "socket_proxy"):
+        """How a platform service is provided: embedded (by one of our hosts), external or disabled. What is no choice is embedded."""
+        offered = (*self.line.needs, *self.line.optional, *(() if self.is_split else EDGE_SERVICES))
+        if service not in offered:
             return "disabled"
         return self.settings.get(f"codecov_{service}", {}).get("mode", "embedded")
 
     def embedded(self) -> t.Dict[str, Service]:
-        """Platform services that this deployment runs."""
-        return {name: service for name, service in self.platform.items() if self.mode(name) == "embedded"}
+        """Platform services that this host runs."""
+        return {name: service for name, service in self.platform.items() if self.mode(name) == "embedded" and self._stands_here(service)}
+
+    def _stands_here(self, service: Service) -> bool:
+        if not self.is_split:
+            return True
+        return self.host.is_of(*TIER_KINDS.values()) if service.kind == "application" else self.host.is_of(service.kind or "")
+
+    def services(self) -> t.Dict[str, Service]:
+        """Services of the application that this host runs."""
+        return {name: service for name, service in self.line.services.items() if not self.is_split or self.host.is_of(TIER_KINDS[service.tier])}
+
+    def published_port(self, name: str) -> int:
+        """Port by which other hosts reach a platform service of a split deployment."""
+        service = self.platform[name]
+        return int(service.published_port or service.port or 0)
+
+    def _address(self, name: str) -> str:
+        """Where an embedded platform service is found: by its name on the same host, or at the host that runs it."""
+        hosts = self.placement.of_kind(self.platform[name].kind or "")
+        return hosts[0].address if self.is_split and hosts else name
+
+    def fixed_address(self, name: str) -> str:
+        """Address of a container of a split deployment that is called by its address, so that the caller need not look it up again."""
+        position = list(self.line.services).index(name)
+        return str(ipaddress.IPv4Network(self.settings["codecov_network"]["subnet"])[FIRST_FIXED_ADDRESS + position])
+
+    def dynamic_range(self) -> str:
+        """The part of the subnet from which Docker may choose."""
+        return str(list(ipaddress.IPv4Network(self.settings["codecov_network"]["subnet"]).subnets(1))[1])
 
     def volume(self, service: Service) -> str:
         """Name of the Docker volume with a service's data."""
@@ -81,6 +139,8 @@ class Deployment:
 
     def networks(self, service: Service) -> t.List[str]:
         """Networks of an application's service. A network that no platform service stands on does not exist."""
+        if self.is_split:  # what it calls is on other hosts
+            return ["app"]
         present = {network for platform in self.embedded().values() for network in platform.networks}
         return [network for network in service.networks if network in present]
 
@@ -133,7 +193,8 @@ class Deployment:
         given = self.settings[f"codecov_{service}"]
         if self.mode(service) == "embedded":
             environment = self.platform[service].environment
-            return {"host": service, "port": self.platform[service].port, "database": environment["POSTGRES_DB"], "user": environment["POSTGRES_USER"]}
+            port = self.published_port(service) if self.is_split else self.platform[service].port
+            return {"host": self._address(service), "port": port, "database": environment["POSTGRES_DB"], "user": environment["POSTGRES_USER"]}
         return {key: given[key] for key in ("host", "port", "database", "user")}
 
     def secret(self, service: str, kind: str) -> str:
@@ -152,7 +213,7 @@ class Deployment:
     def redis_url(self) -> str:
         given = self.settings["codecov_redis"]
         if self.mode("redis") == "embedded":
-            return f"redis://:{self._reference('redis', 'password')}@redis:6379/0"
+            return f"redis://:{self._reference('redis', 'password')}@{self._address('redis')}:6379/0"
         has_password = "redis_password" in self.settings["codecov_secrets"]
         login = f"{given['username']}:{self._reference('redis', 'password')}@" if has_password else ""
         # redis-py and Celery agree on this spelling of the option alone.
@@ -183,7 +244,7 @@ class Deployment:
         """Secrets to generate where neither given nor stored. Those of external services are never invented."""
         wanted = [dict(secret) for secret in self.line.secrets]
         for service in ("postgres", "redis", "timescale"):
-            if self.mode(service) == "embedded" and service in self.embedded():
+            if self.mode(service) == "embedded":
                 wanted.append({"name": self.secret(service, "password"), "format": "urlsafe", "length": 40})
         if self.mode("storage") == "embedded":
             wanted.append({"name": self.secret("storage", "access_key"), "format": "hex", "length": 20})
@@ -216,7 +277,9 @@ def resolve(value: t.Any, values: t.Mapping[str, t.Any]) -> t.Any:
     return values[whole.group(1)] if whole else _PLACEHOLDER.sub(lambda match: str(values[match.group(1)]), value)
 
 
-def deployment_of(settings: t.Mapping[str, t.Any]) -> Deployment:
-    """Join checked settings with the catalogue."""
+def deployment_of(settings: t.Mapping[str, t.Any], placement: t.Optional[Placement] = None, host: str = "") -> Deployment:
+    """Join checked settings, the catalogue and the placement; `host` is the one of it that is looked at."""
     line = load_line(settings["codecov_line"])
-    return Deployment(settings, line, load_platform({"storage": settings["codecov_storage"]["provider"]}))
+    platform = load_platform({"storage": settings["codecov_storage"]["provider"]})
+    known = placement or Placement()
+    return Deployment(settings, line, platform, known, known.host(host) or Host(host))

@@ -392,6 +392,11 @@ def compose_version() -> str | None:
     return run(cli, "compose", "version", "--short") if cli else None
 
 
+def active(directory: str) -> dict[str, str] | None:
+    """What serves: said by the edge's route, or where no edge is, by a file of the slots."""
+    return parse_active(read(os.path.join(directory, "edge", "dynamic", "active.yml"))) or parse_active(read(os.path.join(directory, "slots", "active.yml")))
+
+
 def releases(directory: str) -> list[dict[str, Any]]:
     try:
         entries = [entry for entry in os.scandir(os.path.join(directory, "releases")) if entry.is_dir(follow_symlinks=False)]
@@ -511,7 +516,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
                       for endpoint in question.endpoints},
         "deployment": {
             "containers": sorted(map(summarise_container, ours), key=lambda container: str(container["name"])),
-            "active": parse_active(read(os.path.join(question.directory, "edge", "dynamic", "active.yml"))),
+            "active": active(question.directory),
             "releases": releases(question.directory),
             "tls": os.path.lexists(os.path.join(question.directory, "tls")),
         },

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import typing as t
@@ -17,6 +18,10 @@ except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on th
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _compose, _container_probe, _edge, _providers
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, Deployment, resolve
+from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host
+
+# In the directory drain/ of a web host: load balancers are to send nothing.
+DRAIN_MARK = "draining"
 
 REDIS_CONFIGURATION = """\
 # A queued upload lives in Redis alone until it is processed: never lose or evict it.
@@ -71,8 +76,18 @@ def files_of(deployment: Deployment, platform: t.Mapping[str, t.Any]) -> t.Dict[
     files: t.Dict[str, t.Any] = {"platform/compose.yml": {"content": to_yaml(platform), "mode": "0600"}}
     for service in deployment.embedded().values():
         files.update(_wanted_files(deployment, service, contents))
-    files["edge/dynamic/routes.yml"] = {"content": to_yaml(_edge.routes(deployment)), "mode": "0444"}
+    if deployment.is_split:
+        files.update(_split_files(deployment))
+    else:
+        files["edge/dynamic/routes.yml"] = {"content": to_yaml(_edge.routes(deployment)), "mode": "0444"}
     return files
+
+
+def _split_files(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """The directory that the readiness check looks into must be there before its container."""
+    if not _compose.answers_balancers(deployment):
+        return {}
+    return {"drain/README": {"content": f"While a file {DRAIN_MARK} is here, load balancers send no requests to this host.\n", "mode": "0444"}}
 
 
 def config_layers(deployment: Deployment) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.Dict[str, str], t.List[t.Any]]:
@@ -99,26 +114,34 @@ def _probe_minimums(deployment: Deployment) -> t.List[str]:
 
 def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
     compose = to_yaml(_compose.application_project(deployment))
-    line = deployment.line
+    line, here = deployment.line, deployment.services()
+    readiness = {_compose.READINESS: _compose.readiness_source(deployment)} if _compose.answers_balancers(deployment) else {}
     return {
         "compose": compose,
         "probe": probe,
-        "digest": hashlib.sha256(f"{compose}\0{probe}".encode()).hexdigest(),
-        "services": list(line.services),
-        "replicas": {name: deployment.replicas(service) for name, service in line.services.items()},
-        "web": [service.name for service in line.tier("web")],
-        "worker": [service.name for service in line.tier("worker")],
+        "digest": hashlib.sha256(f"{_whole_application(deployment, compose)}\0{probe}".encode()).hexdigest(),
+        "services": list(here),
+        "replicas": {**{name: deployment.replicas(service) for name, service in here.items()}, **dict.fromkeys(readiness, 1)},
+        "web": [service.name for service in here.values() if service.tier == "web"],
+        "worker": [service.name for service in here.values() if service.tier == "worker"],
         "entry": line.entry.name,
         "entry_ports": deployment.slot_ports()[line.entry.name],
         "gate": [{key: probe[key] for key in ("path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],
         "versions": {name: deployment.version(service) for name, service in line.services.items()},
-        "images": {name: deployment.image(service) for name, service in line.services.items()},
-        "jobs": {name: {"timeout": job["timeout"], "command": list(job["command"])} for name, job in line.jobs.items()},
+        "images": {name: deployment.image(service) for name, service in {**here, **readiness}.items()},
+        "jobs": {name: {"timeout": job["timeout"], "command": list(job["command"])} for name, job in line.jobs.items() if job["service"] in here},
         "config_service": next(service.name for service in line.services.values() if service.config),
         "python": line.python,
         "probe_minimums": _probe_minimums(deployment),
-        "grace": max(deployment.stop_grace(service) for service in line.services.values()),
+        "grace": max((deployment.stop_grace(service) for service in here.values()), default=0),
     }
+
+
+def _whole_application(deployment: Deployment, compose: str) -> str:
+    """What a release is named after: the same on every host of a split deployment, whatever part of it a host runs."""
+    if not deployment.is_split:
+        return compose
+    return to_yaml(_compose.application_project(dataclasses.replace(deployment, host=Host("", kinds=("web", "worker")))))
 
 
 def _endpoints(deployment: Deployment) -> t.List[str]:
@@ -139,12 +162,28 @@ def _volume_files(deployment: Deployment) -> t.Dict[str, str]:
     return {deployment.volume(service): service.data_version["file"] for service in deployment.embedded().values() if service.data_version}
 
 
+def published_ports(deployment: Deployment) -> t.List[int]:
+    """Ports that this deployment publishes on the host."""
+    if not deployment.is_split:
+        edge = deployment.settings["codecov_edge"]
+        return [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
+    ports = [deployment.published_port(name) for name, service in deployment.embedded().items() if service.kind in ("data", "storage")]
+    web = [deployment.settings["codecov_web_port"], deployment.settings["codecov_readiness_port"]]
+    return [*ports, *(web if _compose.answers_balancers(deployment) else [])]
+
+
 def needs_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """What the host must offer or reach: ports to publish, names to resolve, external endpoints; and what it may have: images, and data of earlier versions."""
-    edge = deployment.settings["codecov_edge"]
-    ports = [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
-    images = sorted({deployment.image(service) for service in (*deployment.line.services.values(), *deployment.embedded().values())})
-    return {"ports": ports, "names": [deployment.hostname], "endpoints": _endpoints(deployment), "images": images, "volume_files": _volume_files(deployment)}
+    images = sorted({deployment.image(service) for service in (*deployment.services().values(), *deployment.embedded().values())})
+    ports = published_ports(deployment)
+    calls = bool(deployment.services())
+    return {
+        "ports": ports,
+        "names": [deployment.hostname] if calls else [],
+        "endpoints": _endpoints(deployment) if calls else [],
+        "images": images,
+        "volume_files": _volume_files(deployment),
+    }
 
 
 def _external_endpoints(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
@@ -170,9 +209,9 @@ def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
     codecov_external_check, which needs no release.
     """
     checks = sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external")
-    if not checks:
+    config_service = next((service.name for service in deployment.services().values() if service.config), None)
+    if not checks or not config_service:
         return None
-    config_service = next(service.name for service in deployment.line.services.values() if service.config)
     service = _compose.application_project(deployment)["services"][config_service]
     options = ["--user", str(deployment.line.config_owner), "--entrypoint", deployment.line.python]
     names = sorted(set(service.get("environment", {})) & {"PGSSLMODE", "PGSSLROOTCERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"})
@@ -196,7 +235,7 @@ def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
 
 def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
     command = deployment.platform["storage"].create_bucket
-    if deployment.mode("storage") != "embedded" or not command:
+    if "storage" not in deployment.embedded() or not command:
         return None
     return [part.replace("{bucket}", deployment.storage()["bucket"]) for part in command]
 
@@ -205,13 +244,17 @@ def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
     providers = deployment.settings["codecov_providers"]
     wanted = [probe for probe in deployment.line.probes if "provider" not in probe or probe["provider"] in providers]
+    here = deployment.services()
+    services = {name: {"replicas": deployment.replicas(service), "tier": service.tier, "entry": service.entry} for name, service in here.items()}
+    if _compose.answers_balancers(deployment):
+        services[_compose.READINESS] = {"replicas": 1, "tier": "web", "entry": False}
     return {
         "url": deployment.url,
-        "services": {
-            name: {"replicas": deployment.replicas(service), "tier": service.tier, "entry": service.entry} for name, service in deployment.line.services.items()
-        },
+        "services": services,
         "platform": list(deployment.embedded()),
-        "probes": [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted],
+        # Through the public URL and from inside: once for the deployment, wherever it is split.
+        "probes": [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted] if deployment.is_keeper else [],
+        "inside": bool(services),
         "limits": {key: value for key, value in deployment.settings["codecov_health"].items() if key != "deadline_s"},
         "queues": list(deployment.line.queues),
         "minimum_versions": _minimum_versions(deployment),
@@ -237,6 +280,34 @@ def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
     }
 
 
+def _placement(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """What tasks of a split deployment need to know of the others; `split` alone for one host."""
+    if not deployment.is_split:
+        return {"split": False, "keeper": True, "kinds": []}
+    placement, settings = deployment.placement, deployment.settings
+    keeper = placement.keeper
+    port = deployment.published_port("storage")
+    return {
+        "split": True,
+        "kinds": list(deployment.host.kinds),
+        "application": deployment.host.is_of("web", "worker"),
+        "address": deployment.host.address,
+        "bind_address": deployment.host.bind_address,
+        "keeper": deployment.is_keeper,
+        "keeper_name": keeper.name if keeper else None,
+        "application_hosts": [host.name for host in placement.application],
+        "web": [{"name": host.name, "address": host.address, "port": settings["codecov_web_port"]} for host in placement.of_kind("web")],
+        "storage": [{"name": host.name, "address": host.address, "port": port} for host in placement.of_kind("storage")],
+        "load_balancers": [{"name": host.name, "address": host.address} for host in placement.of_kind("load_balancers")],
+        "readiness_port": settings["codecov_readiness_port"],
+        "balancer": settings["codecov_load_balancer"]["mode"],
+        "bucket": deployment.storage()["bucket"] if deployment.mode("storage") == "embedded" else None,
+        "network": {"name": f"{NAME}_app", "subnet": settings["codecov_network"]["subnet"], "range": deployment.dynamic_range()},
+        "drain_mark": f"{settings['codecov_directory']}/drain/{DRAIN_MARK}",
+        "lock_break": settings["codecov_lock_break"],
+    }
+
+
 def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """The plan of a host. Plain data, safe to print."""
     layers, callbacks, _problems = config_layers(deployment)
@@ -252,7 +323,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "owner": deployment.line.config_owner,
         "files": files_of(deployment, platform),
         "slots": {slot: "".join(f"{key}={value}\n" for key, value in _compose.slot_environment(deployment, slot).items()) for slot in SLOTS},
-        "routes": {slot: to_yaml(_edge.active_route(deployment, slot)) for slot in SLOTS},
+        "routes": {} if deployment.is_split else {slot: to_yaml(_edge.active_route(deployment, slot)) for slot in SLOTS},
         "platform": {
             "services": list(platform["services"]),
             "images": {name: service["image"] for name, service in platform["services"].items()},
@@ -266,6 +337,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "health": _health(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
         "own_ca": deployment.own_ca(),
+        "placement": _placement(deployment),
         "local_address": f"127.0.0.1:{deployment.port}" if deployment.edge_serves_url else None,
         "settings": _settings(deployment),
     }

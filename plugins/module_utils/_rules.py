@@ -170,6 +170,9 @@ def _url(deployment: Deployment) -> Problems:
 def _scheme(deployment: Deployment) -> Problems:
     if _url_problem(deployment):
         return
+    if deployment.is_split:
+        yield from _split_scheme(deployment)
+        return
     if deployment.https and not deployment.edge_tls and not deployment.settings["codecov_edge"]["behind_load_balancer"]:
         yield error(
             "codecov_tls.mode",
@@ -184,7 +187,20 @@ def _scheme(deployment: Deployment) -> Problems:
         )
 
 
+def _split_scheme(deployment: Deployment) -> Problems:
+    """The load balancers of a split deployment terminate TLS; of one that is not ours nothing is known."""
+    if deployment.settings["codecov_load_balancer"]["mode"] != "haproxy":
+        return
+    with_tls = deployment.settings["codecov_tls"]["mode"] != "disabled"
+    if deployment.https and not with_tls:
+        yield error("codecov_tls.mode", "is disabled, but codecov_url is https", "choose certificate, or make codecov_url http")
+    elif with_tls and not deployment.https:
+        yield error("codecov_url", "is http, but codecov_tls is on and redirects to https", "make it https, or disable codecov_tls.mode")
+
+
 def _url_port(deployment: Deployment) -> Problems:
+    if deployment.is_split:
+        return
     edge = deployment.settings["codecov_edge"]
     if _url_problem(deployment) or edge["behind_load_balancer"] or deployment.https != deployment.edge_tls:
         return
@@ -885,7 +901,7 @@ def _release(deployment: Deployment) -> Problems:
 
 def _trial(deployment: Deployment) -> Problems:
     embedded = [name for name in DATA_SERVICES if deployment.mode(name) == "embedded"]
-    if embedded:
+    if embedded and not deployment.is_split:
         yield warning(
             "codecov_" + embedded[0] + ".mode",
             f"{', '.join(embedded)} keep their data on this one host: Strategy I is for trials, and losing the host loses the data",
@@ -927,4 +943,4 @@ RULES: t.Tuple[Rule, ...] = (
 
 def problems_of(deployment: Deployment, hosts: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[Problem]:
     """What is wrong with a deployment, errors and warnings. `hosts` are all hosts of the play: name, url, embedded_data, behind_load_balancer."""
-    return [problem for rule in RULES for problem in rule(deployment)] + list(_hosts(hosts))
+    return [problem for rule in RULES for problem in rule(deployment)] + ([] if deployment.is_split else list(_hosts(hosts)))

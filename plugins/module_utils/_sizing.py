@@ -155,6 +155,8 @@ def sizing(demand: Demand, strategy: int, services: t.Iterable[Service]) -> t.Di
 
 
 def _memory(deployment: Deployment, host: Host) -> Problems:
+    if not deployment.services():  # a load balancer, a data or a storage host of a split deployment
+        return
     least, memory = deployment.settings["codecov_sizing"]["minimum_memory_mb"], host.get("memory_mb")
     if memory and memory < least:
         yield error(
@@ -176,7 +178,9 @@ def _demand(deployment: Deployment, host: Host) -> Problems:
     rate = deployment.settings["codecov_sizing"]["reports_per_minute"]
     if not rate:
         return
-    machine = machines(1, Demand(rate).units)[0]
+    if deployment.is_split and not deployment.services():
+        return
+    machine = machines(2, 1)[0] if deployment.is_split else machines(1, Demand(rate).units)[0]
     lacks = []
     if host.get("cpus") and host["cpus"] < machine["cpus"]:
         lacks.append(f"{host['cpus']} CPUs instead of {machine['cpus']}")
@@ -184,7 +188,10 @@ def _demand(deployment: Deployment, host: Host) -> Problems:
         lacks.append(f"{host['memory_mb'] // 1024} GB of memory instead of {machine['memory_gb']}")
     if lacks:
         message = f"{rate} reports a minute ask for a host like {machine['like']}, and this one has {' and '.join(lacks)}"
-        yield warning("codecov_sizing.reports_per_minute", message, "take a larger host, or external services and Strategy II")
+        if deployment.is_split:
+            yield error("codecov_sizing.reports_per_minute", message, "take a larger host, or lower the rate")
+        else:
+            yield warning("codecov_sizing.reports_per_minute", message, "take a larger host, or external services and Strategy II")
 
 
 def _limited_cpus(deployment: Deployment) -> t.Dict[str, float]:
@@ -192,7 +199,7 @@ def _limited_cpus(deployment: Deployment) -> t.Dict[str, float]:
     resources = deployment.settings["codecov_resources"]
     if not resources["limits"]:
         return {}
-    services = {**deployment.line.services, **deployment.embedded()}
+    services = {**deployment.services(), **deployment.embedded()}
     limits = {name: {**service.resources, **resources["services"].get(name, {})} for name, service in services.items()}
     return {name: float(limit["cpus"]) for name, limit in limits.items() if "cpus" in limit}
 
@@ -225,13 +232,33 @@ def _cgroups(deployment: Deployment, host: Host) -> Problems:
         )
 
 
+def _published(deployment: Deployment) -> t.Dict[int, str]:
+    """Ports that a host of a split deployment publishes, with the setting that names each."""
+    if deployment.line.entry.name in deployment.services():
+        return {deployment.settings[name]: name for name in ("codecov_web_port", "codecov_readiness_port")}
+    return {}
+
+
 def _ports(deployment: Deployment, host: Host) -> Problems:
+    if deployment.is_split:
+        yield from _split_ports(deployment, host)
+        return
     edge = deployment.settings["codecov_edge"]
     for option in ("http_port", "https_port") if deployment.edge_tls else ("http_port",):
         port = (host.get("ports") or {}).get(str(edge[option])) or {}
         if port.get("held") and not port.get("ours"):
             holder = port.get("by") or "another process"
             yield error(f"codecov_edge.{option}", f"port {edge[option]} is held by {holder}", "stop that, or choose another port (and codecov_url with it)")
+
+
+def _split_ports(deployment: Deployment, host: Host) -> Problems:
+    named = _published(deployment)
+    fixed = {deployment.published_port(name): f"codecov_{name}.mode" for name, service in deployment.embedded().items() if service.kind in ("data", "storage")}
+    for number, setting in {**fixed, **named}.items():
+        port = (host.get("ports") or {}).get(str(number)) or {}
+        if port.get("held") and not port.get("ours"):
+            way_out = "stop that, or choose another port" if number in named else "stop that"
+            yield error(setting, f"port {number} is held by {port.get('by') or 'another process'}", way_out)
 
 
 def _endpoints(deployment: Deployment) -> t.Dict[str, str]:
@@ -273,7 +300,7 @@ def _clock(deployment: Deployment, host: Host) -> Problems:
 def _architecture(deployment: Deployment, host: Host) -> Problems:
     arch = (host.get("os") or {}).get("arch")
     repositories = deployment.settings["codecov_images"]["repositories"]
-    foreign = [name for name in deployment.line.services if name not in repositories]
+    foreign = [name for name in deployment.services() if name not in repositories]
     if arch and arch not in X86 and foreign:
         message = f"the host is {arch}, but the images of {', '.join(foreign)} exist for x86_64 only"
         yield error("codecov_images.repositories", message, "use an x86_64 host, or name repositories with images of your own")
