@@ -24,7 +24,7 @@ from typing import Any
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _container_probe
 from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import Docker, DockerError
 from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import side_by_side
-from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, warning
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references, substitute
 
 # Everything comes by standard input: the container has no file of the host, and no secret in its arguments or environment. What is written
@@ -184,7 +184,8 @@ def use_all(trial: Trial, docker_cli: str | None) -> list[dict[str, Any]]:
 
 def problem_of(result: Mapping[str, Any]) -> Problem | None:
     """What a check of the probe found, as a line about a setting."""
-    if result["state"] != "failed":
+    if result["state"] not in ("failed", "warning"):
         return None
     detail = f" ({result['detail']})" if result.get("detail") else ""
-    return error(f"codecov_{result['name']}", f"{result['cause']}{detail}", result.get("remedy") or "see the service's log")
+    kind = error if result["state"] == "failed" else warning
+    return kind(f"codecov_{result['name']}", f"{result['cause']}{detail}", result.get("remedy") or "see the service's log")

@@ -14,7 +14,7 @@ author:
 description:
   - Reaches every external service from the host, all of them side by side, and sees whether those that shall speak TLS do.
   - When the host has a container engine and the application's image already, uses them from a throw-away container, with the checks and the
-    credentials that a deployment would use. Versions, permissions, the bucket.
+    credentials that a deployment would use. Versions, permissions, the bucket, into which it puts a small object that it deletes again.
   - Configuration and secrets reach that container by its standard input alone. No file is written, nothing is mounted, nothing is pulled, and no
     secret is in an argument or an environment variable.
   - Where there is no engine or no image yet it says so. The playbook C(covstack.selfhosted.deploy) then tries the credentials, before it touches
@@ -212,7 +212,7 @@ def stored_secrets(module: AnsibleModule) -> dict[str, str]:
 def trial_of(module: AnsibleModule) -> _external.Trial:
     params = module.params
     merged = merge_layers([Layer(layer["name"], layer["content"]) for layer in params["layers"]])
-    secrets = {**stored_secrets(module), **params["secrets"]}
+    secrets = {**stored_secrets(module), **{name: str(value) for name, value in params["secrets"].items()}}
     files = {params["config_path"]: _external.configuration_of(merged.config, secrets)}
     if params["ca_path"]:
         files[params["ca_path"]] = system_bundle() + "".join(f"{text.rstrip()}\n" for text in params["extra_ca"].values())
@@ -240,7 +240,11 @@ def check(module: AnsibleModule) -> dict[str, Any]:
     reason = "a service cannot be reached" if problems else _external.why_not(trial, module.params["docker_cli"])
     if reason is None:
         results = _external.use_all(trial, module.params["docker_cli"])
-        problems = [str(problem) for problem in map(_external.problem_of, results) if problem]
+        found = [problem for problem in map(_external.problem_of, results) if problem]
+        problems = [str(problem) for problem in found if problem.is_error]
+        for problem in found:
+            if not problem.is_error:
+                module.warn(str(problem))
         services.update({result["name"]: {key: result.get(key) for key in ("state", "detail", "latency_ms")} for result in results})
     summary = [f"{name}: {service['state']}" + (f", {service['detail']}" if service["detail"] else "") for name, service in services.items()]
     if reason is not None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _external
 from ansible_collections.covstack.selfhosted.plugins.module_utils._plan import config_layers, plan_of
 from ansible_collections.covstack.selfhosted.plugins.modules import codecov_external_check
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import EXTERNAL, deployment
@@ -217,6 +218,14 @@ def test_they_are_tried_side_by_side(run: Run, tmp_path: Path) -> None:
         result = run([at(name, port, "direct") for name, port in zip(("redis", "storage", "timescale"), ports)])
     latencies = [service["latency_ms"] for service in result["services"].values()]
     assert len(result["errors"]) == 3 and max(latencies) < 2 * min(latencies)
+
+
+@pytest.mark.parametrize(("state", "level"), [("failed", "error"), ("warning", "warning"), ("ok", None), ("skipped", None)])
+def test_what_the_probe_found_is_a_line_about_a_setting(state: str, level: str | None) -> None:
+    found = {"name": "redis", "state": state, "cause": "nothing is kept on disk", "detail": "Redis 8.0.2", "remedy": "switch AOF on"}
+    problem = _external.problem_of(found)
+    assert (problem and problem.level) == level
+    assert problem is None or str(problem) == "codecov_redis: nothing is kept on disk (Redis 8.0.2) -> switch AOF on"
 
 
 def test_the_plan_says_how_tls_begins() -> None:
