@@ -518,6 +518,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
             "containers": sorted(map(summarise_container, ours), key=lambda container: str(container["name"])),
             "active": active(question.directory),
             "releases": releases(question.directory),
+            "changing": os.path.lexists(os.path.join(question.directory, "slots", "changing")),
             "tls": os.path.lexists(os.path.join(question.directory, "tls")),
         },
         "python": {

@@ -19,6 +19,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import _compos
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, Deployment, resolve
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host
+from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
 
 # In the directory drain/ of a web host: load balancers are to send nothing.
 DRAIN_MARK = "draining"
@@ -280,7 +281,7 @@ def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
     }
 
 
-def _placement(deployment: Deployment) -> t.Dict[str, t.Any]:
+def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What tasks of a split deployment need to know of the others; `split` alone for one host."""
     if not deployment.is_split:
         return {"split": False, "keeper": True, "kinds": []}
@@ -291,6 +292,9 @@ def _placement(deployment: Deployment) -> t.Dict[str, t.Any]:
         "split": True,
         "kinds": list(deployment.host.kinds),
         "application": deployment.host.is_of("web", "worker"),
+        "answers_balancers": _compose.answers_balancers(deployment),
+        "containers": bool(deployment.services() or deployment.embedded()),
+        "secrets": sorted({name for file in files.values() for name in references(file["content"])}),
         "address": deployment.host.address,
         "bind_address": deployment.host.bind_address,
         "keeper": deployment.is_keeper,
@@ -312,6 +316,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """The plan of a host. Plain data, safe to print."""
     layers, callbacks, _problems = config_layers(deployment)
     platform = _compose.platform_project(deployment, _service_files(deployment))
+    files = files_of(deployment, platform)
     return {
         "name": NAME,
         "line": deployment.line.name,
@@ -321,7 +326,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "https": deployment.https,
         "directory": deployment.settings["codecov_directory"],
         "owner": deployment.line.config_owner,
-        "files": files_of(deployment, platform),
+        "files": files,
         "slots": {slot: "".join(f"{key}={value}\n" for key, value in _compose.slot_environment(deployment, slot).items()) for slot in SLOTS},
         "routes": {} if deployment.is_split else {slot: to_yaml(_edge.active_route(deployment, slot)) for slot in SLOTS},
         "platform": {
@@ -337,7 +342,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "health": _health(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
         "own_ca": deployment.own_ca(),
-        "placement": _placement(deployment),
+        "placement": _placement(deployment, files),
         "local_address": f"127.0.0.1:{deployment.port}" if deployment.edge_serves_url else None,
         "settings": _settings(deployment),
     }

@@ -1,0 +1,80 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""Names the run that takes a lock, and judges whether the run that holds it is still running: only the controller knows."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import os
+import platform
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+def _started(pid: int) -> str:
+    """What tells a process from a later one with the same number; empty where it is not running, or the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def this_run() -> str:
+    """The ansible-playbook process: tasks run in its children."""
+    pid = os.getppid()
+    return f"{platform.node()}/{pid}/{_started(pid)}"
+
+
+def is_over(run: str) -> bool:
+    """Whether a run was made on this controller and does not run any more. What is not known is taken to run."""
+    node, _slash, process = run.partition("/")
+    pid, _slash, started = process.partition("/")
+    if node != platform.node() or not pid.isdigit() or not os.path.isdir("/proc/self"):
+        return False
+    return _started(int(pid)) != started
+
+
+def explained(holder: t.Mapping[str, t.Any], host: str, path: str) -> str:
+    since = f" since {holder['since']}" if holder.get("since") else ""
+    return (
+        f"{host} is locked by {holder['who']} ({holder['what']}){since}, in {path} -> wait until that run is over; if it was interrupted, "
+        f"which cannot be seen from here, set codecov_lock_break: true for one run, which also repairs what it left half done"
+    )
+
+
+class ActionModule(ActionBase):
+    """Action behind the module codecov_lock; see that module for documentation."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
+        result = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        holder = {"who": f"{getpass.getuser()}@{platform.node()}", "what": str(arguments.get("what", "a change")), "since": now, "run": this_run()}
+        arguments["holder"] = holder
+        answer = self._ask(arguments, task_vars)
+        held = answer.get("holder") or {}
+        if arguments.get("state", "present") != "present" or not held or held["run"] == holder["run"] or answer.get("failed"):
+            return {**result, **answer}
+        if not (is_over(held["run"]) or self._is_true(arguments.get("break_lock"))):
+            raise AnsibleActionFail(explained(held, task_vars["inventory_hostname"], arguments["path"]))
+        answer = self._ask({**arguments, "replaces": held["run"]}, task_vars)
+        if not self._task.check_mode and (answer.get("holder") or {}).get("run") != holder["run"]:
+            raise AnsibleActionFail(explained(answer.get("holder") or held, task_vars["inventory_hostname"], arguments["path"]))
+        told = f"took over the lock of {held['who']} ({held['what']}) since {held['since']}: that run was interrupted"
+        return {**result, **answer, "taken_over": held, "warnings": [told]}
+
+    def _ask(self, arguments: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
+        return self._execute_module("covstack.selfhosted.codecov_lock", module_args=dict(arguments), task_vars=task_vars)
+
+    @staticmethod
+    def _is_true(value: t.Any) -> bool:
+        return str(value).strip().lower() in ("true", "yes", "1", "on")

@@ -1,0 +1,142 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codecov_lock
+version_added: 0.1.0
+author: The covstack.selfhosted maintainers (@covstack)
+short_description: Let one run at a time change a deployment
+description:
+  - Takes, gives back or shows a lock that says who holds it, for what and since when.
+  - A lock belongs to a run of C(ansible-playbook); the same run takes it as often as it likes.
+  - The lock of a run that was started on the same controller and is not running any more is taken over, and the result says so. Of a run on another
+    controller nothing can be known; its lock is refused with an explanation, until O(break_lock) is V(true).
+options:
+  path:
+    description: The file of the lock. Its directory is created when it is missing.
+    type: path
+    required: true
+  state:
+    description: V(present) takes the lock, V(absent) gives it back if this run holds it, V(status) shows it.
+    type: str
+    choices: [present, absent, status]
+    default: present
+  what:
+    description: What the run is about to do, for others to read.
+    type: str
+    default: a change
+  break_lock:
+    description: Take the lock whoever holds it.
+    type: bool
+    default: false
+  holder:
+    description: Who holds it; the action fills it in.
+    type: dict
+  replaces:
+    description: The run whose lock may be replaced; the action fills it in.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+    description: Refuses a lock that is held, and takes none.
+  diff_mode:
+    support: none
+    description: A lock is no state of the deployment.
+  idempotent:
+    support: full
+    description: A run that holds the lock changes nothing by taking it again.
+"""
+
+EXAMPLES = r"""
+- name: Take the lock
+  covstack.selfhosted.codecov_lock:
+    path: /opt/codecov/deploy.lock
+    what: upgrade to 26.7.6
+"""
+
+RETURN = r"""
+holder:
+  description: Who holds the lock after this, empty for nobody.
+  returned: success
+  type: dict
+  sample: {"who": "alice@controller", "what": "upgrade", "since": "2026-11-21T08:00:00Z", "run": "controller/4711/98765"}
+taken_over:
+  description: Who held it before, and was not running any more.
+  returned: when a lock was taken over
+  type: dict
+  sample: {"who": "alice@controller", "what": "upgrade", "since": "2026-11-21T08:00:00Z", "run": "controller/4711/98765"}
+"""
+
+import json
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def read_holder(path: str) -> dict[str, t.Any]:
+    """Who holds the lock; empty for nobody. A file that nobody can read holds it all the same."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            content = stream.read()
+    except FileNotFoundError:
+        return {}
+    try:
+        holder = json.loads(content)
+    except ValueError:
+        holder = None
+    return holder if isinstance(holder, dict) and holder.get("run") else {"who": "nobody known", "what": "nothing known", "since": "", "run": "unreadable"}
+
+
+def take(path: str, holder: dict[str, t.Any], replaces: str) -> dict[str, t.Any]:
+    """Take the lock; returns who holds it then. It comes into being with its content, so nobody ever reads half of it."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    draft = f"{path}.{os.getpid()}"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "w", encoding="utf-8") as stream:
+        json.dump(holder, stream)
+        stream.write("\n")
+    try:
+        held = read_holder(path)
+        if held and held.get("run") == replaces:
+            os.replace(draft, path)
+        else:
+            os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        if os.path.exists(draft):
+            os.unlink(draft)
+    return read_holder(path)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent", "status"], "default": "present"},
+            "what": {"type": "str", "default": "a change"},
+            "break_lock": {"type": "bool", "default": False},
+            "holder": {"type": "dict"},
+            "replaces": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    path, wanted = module.params["path"], module.params["holder"] or {}
+    held = read_holder(path)
+    mine = bool(held) and held.get("run") == wanted.get("run")
+    if module.params["state"] == "present" and not mine and not module.check_mode and (not held or held["run"] == module.params["replaces"]):
+        held = take(path, wanted, module.params["replaces"])
+    elif module.params["state"] == "absent" and mine and not module.check_mode:
+        os.unlink(path)
+        held = {}
+    # A lock is no state of the deployment: taking it is no change of it.
+    module.exit_json(changed=False, holder=held)
+
+
+if __name__ == "__main__":
+    main()
