@@ -72,6 +72,7 @@ taken_over:
   sample: {"who": "alice@controller", "what": "upgrade", "since": "2026-11-21T08:00:00Z", "run": "controller/4711/98765"}
 """
 
+import fcntl
 import json
 import os
 import typing as t
@@ -94,24 +95,23 @@ def read_holder(path: str) -> dict[str, t.Any]:
 
 
 def take(path: str, holder: dict[str, t.Any], replaces: str) -> dict[str, t.Any]:
-    """Take the lock; returns who holds it then. It comes into being with its content, so nobody ever reads half of it."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    draft = f"{path}.{os.getpid()}"
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "w", encoding="utf-8") as stream:
-        json.dump(holder, stream)
-        stream.write("\n")
+    """Take the lock if nobody holds it, or the run that it may replace does; returns who holds it then."""
+    directory = os.path.dirname(path)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    guard = os.open(directory, os.O_RDONLY)
     try:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # let go of with the process, whatever becomes of it
         held = read_holder(path)
-        if held and held.get("run") == replaces:
-            os.replace(draft, path)
-        else:
-            os.link(draft, path)
-    except FileExistsError:
-        pass
+        if held and held["run"] != replaces:
+            return held
+        draft = f"{path}.new"
+        with open(draft, "w", encoding="utf-8") as stream:
+            json.dump(holder, stream)
+            stream.write("\n")
+        os.replace(draft, path)
+        return holder
     finally:
-        if os.path.exists(draft):
-            os.unlink(draft)
-    return read_holder(path)
+        os.close(guard)
 
 
 def main() -> None:
