@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import dataclasses
 import json
 import signal
@@ -31,6 +32,7 @@ from .shell import ROOT, LabError
 PATHS = {"/gateway_health": "", "/api_health/": "is live!", "/": "<"}
 TIMEOUT = 10
 EXAMPLES = 10
+PR_SET_PDEATHSIG = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +130,11 @@ class Load:
             self.result = Result(**json.loads(out))
 
 
+def end_with_parent() -> None:
+    """Whoever is killed cannot stop its load any more: the kernel does it."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(arguments: t.Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="lab.load")
     parser.add_argument("url")
@@ -137,6 +144,7 @@ def main(arguments: t.Sequence[str]) -> int:
     parser.add_argument("--path", action="append", default=[], help="default: " + " ".join(PATHS))
     options = parser.parse_args(arguments)
     paths = {path: PATHS.get(path, "") for path in options.path} or PATHS
+    end_with_parent()
     print(json.dumps(dataclasses.asdict(asyncio.run(run(options.url.rstrip("/"), options.rate, options.seconds, paths, options.at_least)))))
     return 0
 
