@@ -41,8 +41,9 @@ def static_configuration(deployment: Deployment) -> t.Dict[str, t.Any]:
         "api": {"dashboard": False, "insecure": False},
         "ping": {"entryPoint": "control"},
         "metrics": {"prometheus": {"entryPoint": "metrics", "addRoutersLabels": True}},
-        # A container that was killed answers nothing, not even a refusal: give up soon, the retry goes elsewhere.
-        "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s"}},
+        # A container that was killed answers nothing, not even a refusal: give up soon, the retry goes elsewhere. A connection that was made and
+        # never used is no idle one to HAProxy, whose stop waits for it: it must not last long.
+        "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s", "idleConnTimeout": "5s"}},
         "providers": {
             "providersThrottleDuration": "200ms",
             "file": {"directory": "/etc/traefik/dynamic", "watch": True},

@@ -48,6 +48,7 @@ MANIFEST_MODE = 0o600
 DEFAULT_FILE_MODE = 0o644
 DEFAULT_SECRET_MODE = 0o600
 DEFAULT_DIRECTORY_MODE = 0o755
+ORIGINS = ("content", "content_base64", "source")
 HIDDEN_LINE = "(line hidden: it is not from this set, and the file may hold secrets)\n"
 
 _OCTAL = re.compile(r"^0?[0-7]{3,4}$")
@@ -87,10 +88,14 @@ class Attributes:
 class WantedFile:
     path: str
     attributes: Attributes
-    # The text as the set gives it, with references; None for content_base64.
+    # The text as the set gives it, with references; None for content_base64 and source.
     text: Optional[str]
-    # The bytes for the host; None in check mode while one of its secrets does not exist yet.
+    # The bytes for the host; None in check mode while its source, or one of its secrets, does not exist yet.
     data: Optional[bytes]
+    # A copy of this file on the host, whose content is never shown.
+    source: Optional[str] = None
+    # Whether it goes when the set no longer names it.
+    retract: bool = True
 
     @property
     def has_secrets(self) -> bool:
@@ -163,12 +168,18 @@ def check_keys(entry: Any, allowed: Iterable[str], where: str) -> None:
         raise FileSetError(f"{where}: unknown key {unknown[0]!r}. Allowed: {names}.")
 
 
-def parse_file(path: str, entry: Any, fill_in: Callable[[str, str], Optional[str]]) -> WantedFile:
-    """One value of O(files). `fill_in` puts the secrets in, or returns None when they are not known yet."""
+def parse_file(path: str, entry: Any, fill_in: Callable[[str, str], Optional[str]], read_source: Callable[[Any, str], Optional[bytes]]) -> WantedFile:
+    """One value of O(files). `fill_in` puts the secrets in, `read_source` reads a file of the host; None: not there yet."""
     where = f"files[{path!r}]"
-    check_keys(entry, ("content", "content_base64", "mode", "owner", "group"), where)
-    if ("content" in entry) == ("content_base64" in entry):
-        raise FileSetError(f"{where}: needs exactly one of content and content_base64.")
+    check_keys(entry, (*ORIGINS, "mode", "owner", "group", "retract"), where)
+    if entry.get("retract", True) not in (True, False):
+        raise FileSetError(f"{where}: retract {entry['retract']!r} is neither true nor false.")
+    retract = bool(entry.get("retract", True))
+    if sum(origin in entry for origin in ORIGINS) != 1:
+        raise FileSetError(f"{where}: needs exactly one of content, content_base64 and source.")
+    if "source" in entry:
+        attributes = parse_attributes(entry, DEFAULT_SECRET_MODE, where)
+        return WantedFile(path, attributes, None, read_source(entry["source"], where), str(entry["source"]), retract)
     text: Optional[str] = None
     data: Optional[bytes] = None
     if "content" in entry:
@@ -183,7 +194,7 @@ def parse_file(path: str, entry: Any, fill_in: Callable[[str, str], Optional[str
     attributes = parse_attributes(entry, DEFAULT_SECRET_MODE if secret else DEFAULT_FILE_MODE, where)
     if secret and attributes.mode & stat.S_IRWXO:
         raise FileSetError(f"{where}: names a secret but mode {attributes.mode:04o} lets everyone in. Allowed: no rights for others, for example '0600'.")
-    return WantedFile(path, attributes, text, data)
+    return WantedFile(path, attributes, text, data, retract=retract)
 
 
 def decode_base64(value: Any, where: str) -> bytes:
@@ -244,7 +255,8 @@ def load_secrets(path: str) -> dict[str, str]:
 
 
 def manifest_entry(wanted: WantedFile) -> dict[str, Any]:
-    return {"digest": wanted.digest, "references": wanted.text if wanted.has_secrets else None}
+    # What is not None there is what a diff shows later in place of the content.
+    return {"digest": wanted.digest, "references": shown_after(wanted) if wanted.has_secrets or wanted.source else None}
 
 
 # --- diff without secrets -------------------------------------------------------------------------------------------
@@ -272,7 +284,7 @@ def shown_before(data: bytes, mode: int, wanted: Optional[WantedFile], entry: Op
     recorded = entry.get("references") if entry else None
     if entry and entry.get("digest") == sha256(data):
         return as_text(data) if recorded is None else str(recorded)
-    had_or_has_secrets = recorded is not None or (wanted is not None and wanted.has_secrets)
+    had_or_has_secrets = recorded is not None or (wanted is not None and (wanted.has_secrets or wanted.source is not None))
     if not had_or_has_secrets and mode & stat.S_IROTH:
         return as_text(data)
     known = [text for text in (recorded, wanted.text if wanted else None) if text is not None]
@@ -280,6 +292,8 @@ def shown_before(data: bytes, mode: int, wanted: Optional[WantedFile], entry: Op
 
 
 def shown_after(wanted: WantedFile) -> str:
+    if wanted.source is not None:
+        return f"(a copy of {wanted.source}, sha256 {wanted.digest or 'not known yet'})\n"
     if wanted.text is not None:
         return wanted.text
     return as_text(wanted.data or b"")
@@ -352,7 +366,7 @@ class FileSet:
             path = relative_path(name, "files")
             if path in files or path in (".", self.manifest_name):
                 raise FileSetError(f"files[{name!r}]: this path is already taken by {'the manifest' if path == self.manifest_name else 'another entry'}.")
-            files[path] = parse_file(path, entry, self._fill_in)
+            files[path] = parse_file(path, entry, self._fill_in, self._read_source)
         for path in files:
             inside = next((parent for parent in parents(path) if parent in files), None)
             if inside is not None:
@@ -395,6 +409,17 @@ class FileSet:
             f"{where}: there is no secret {', '.join(missing)} in {self.options['secrets_path']}."
             " Way out: add it to the secrets, or remove the reference."
         )
+
+    def _read_source(self, source: Any, where: str) -> Optional[bytes]:
+        if not isinstance(source, str) or not os.path.isabs(source):
+            raise FileSetError(f"{where}: source {source!r} is not a path. Allowed: an absolute path of a file on the host.")
+        try:
+            with open(source, "rb") as stream:
+                return stream.read()
+        except OSError as error:
+            if self.check_mode and isinstance(error, FileNotFoundError):
+                return None
+            raise FileSetError(f"{where}: source {source} cannot be read: {error.strerror}.") from None
 
     # compare
 
@@ -527,6 +552,7 @@ class FileSet:
             return Manifest()
 
     def _next_manifest(self, before: Manifest, files: Mapping[str, WantedFile], directories: Mapping[str, Attributes]) -> Manifest:
+        files = {path: wanted for path, wanted in files.items() if wanted.retract}
         needed = needed_directories(files, directories)
         made = {path for path in needed if path in before.directories or not os.path.isdir(self._absolute(path))}
         going = set(before.files) - set(files)

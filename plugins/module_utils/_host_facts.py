@@ -37,6 +37,7 @@ REPOSITORY_FILES = (
 )
 DOCKER_TIMEOUT = 10.0
 COMMAND_TIMEOUT = 5.0
+START_TIMEOUT, START_INTERVAL = 10.0, 0.2  # of a container that holds its port already
 _LISTEN = "0A"
 _ACTIVE = re.compile(r"^#\s*covstack:\s*(?P<pairs>.*)$")
 _VERSION = re.compile(r"(\d+(?:\.\d+)+)")
@@ -467,8 +468,26 @@ def collect(question: Question) -> dict[str, Any]:
     background = threading.Thread(target=lambda: outside.update(side_by_side(tries, question.timeout + 0.2)), daemon=True)
     background.start()
     local = side_by_side(work, DOCKER_TIMEOUT + COMMAND_TIMEOUT)
+    _wait_for_starting_containers(question, work, local)
     background.join()
     return _facts(question, local, outside)
+
+
+def _wait_for_starting_containers(question: Question, work: Mapping[Any, Callable[[], Any]], local: dict[Any, Any]) -> None:
+    """Docker takes a container's ports before it says that the container publishes them: a run right after a killed one sees its own edge start."""
+    parts = ("listening", ("docker", "/containers/json?all=1"))
+    end = time.monotonic() + START_TIMEOUT
+    while port_of_nobody(question, *(local.get(part) for part in parts)) and time.monotonic() < end:
+        time.sleep(START_INTERVAL)
+        local.update(side_by_side({part: work[part] for part in parts}, DOCKER_TIMEOUT))
+
+
+def port_of_nobody(question: Question, sockets: Any, containers: Any) -> bool:
+    """Docker holds a port that is asked for, and no container has it."""
+    if not isinstance(sockets, list) or not isinstance(containers, list):
+        return False
+    published = published_ports(containers, question.deployment)
+    return any(entry["process"] == "docker-proxy" and entry["port"] in question.ports and entry["port"] not in published for entry in sockets)
 
 
 def _asker(socket_path: str, path: str) -> Callable[[], Any]:

@@ -30,11 +30,14 @@ options:
     description:
       - The files by their path below O(directory). Each value is a mapping.
       - "C(content) (string) is the text, in which C(${secret:NAME}) is replaced. Every other dollar sign stays as it is."
-      - "C(content_base64) (string) holds bytes that are written as they are. A file has either C(content) or C(content_base64)."
-      - "C(mode) (string) is octal, for example V('0640'). The default is V('0644'), and V('0600') for a content that names a secret; such a
-        file must not be readable by everyone."
+      - "C(content_base64) (string) holds bytes that are written as they are. A file has one of C(content), C(content_base64) and C(source)."
+      - "C(source) (string) is the absolute path of a file on the host, of which the file becomes a copy. Its content is never shown. In check mode
+        a missing one counts as one that would be created earlier in the same play."
+      - "C(mode) (string) is octal, for example V('0640'). The default is V('0644'), and V('0600') for a C(source) and for a content that names a
+        secret; the latter must not be readable by everyone."
       - "C(owner) and C(group) (string) are names or numbers. Files are created as the user that the module runs as; without these keys the
         ownership of a file that is there already is kept."
+      - "C(retract) (boolean, default V(true)): V(false) leaves the file in place, and forgets it, when the set no longer names it."
       - An empty mapping retracts every file that was written before.
     type: dict
     required: true
@@ -67,8 +70,8 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Secrets are shown as the references C(${secret:NAME}). When a file with secrets was changed by hand on the host, lines that the set does not
-        know are shown as hidden.
+      - A copy of a C(source) is shown by its digest, secrets as the references C(${secret:NAME}). When a file with secrets was changed by hand
+        on the host, lines that the set does not know are shown as hidden.
   platform:
     platforms: posix
 notes:

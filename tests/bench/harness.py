@@ -110,11 +110,15 @@ class Bench:
         self._current.measurements.append(measurement)
         return measurement
 
-    def together(self, actions: t.Mapping[str, t.Callable[[], object]], repeat: int = 3) -> list[Measurement]:
-        """Time actions in turns, so that whatever else the machine does disturbs all of them alike."""
+    def together(
+        self, actions: t.Mapping[str, t.Callable[[], object]], repeat: int = 3, before: t.Mapping[str, t.Callable[[], object]] | None = None
+    ) -> list[Measurement]:
+        """Time actions in turns, so that whatever else the machine does disturbs all of them alike. What is to be done `before` each is not counted."""
         runs: dict[str, list[float]] = {name: [] for name in actions}
         for number in range(repeat):
             for name, action in actions.items():
+                if before and name in before:
+                    before[name]()
                 started = time.perf_counter()
                 action()
                 runs[name].append(time.perf_counter() - started)

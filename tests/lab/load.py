@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import dataclasses
 import json
 import signal
@@ -31,6 +32,7 @@ from .shell import ROOT, LabError
 PATHS = {"/gateway_health": "", "/api_health/": "is live!", "/": "<"}
 TIMEOUT = 10
 EXAMPLES = 10
+PR_SET_PDEATHSIG = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +43,17 @@ class Result:
     p99: float
     seconds: float
     examples: list[str]
+    latencies: list[float]  # in seconds, ascending
 
 
-async def attack(url: str, rate: float, stop: asyncio.Event, paths: t.Mapping[str, str]) -> Result:
-    """Requests at their times; one that is due is sent even when others still wait for their answers."""
+def percentile(latencies: t.Sequence[float], part: float) -> float:
+    """The latency that so large a part of all requests stays below; 0 of none."""
+    ordered = sorted(latencies) or [0.0]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+async def attack(url: str, rate: float, stop: asyncio.Event, paths: t.Mapping[str, str], at_least: int = 0) -> Result:
+    """Requests at their times; one that is due is sent even when others still wait for their answers. Goes on until it is to stop, and so many were sent."""
     latencies: list[float] = []
     errors: list[str] = []
     started = time.monotonic()
@@ -65,7 +74,7 @@ async def attack(url: str, rate: float, stop: asyncio.Event, paths: t.Mapping[st
         tasks: set[asyncio.Task[None]] = set()
         targets = list(paths.items())
         number = 0
-        while not stop.is_set():
+        while number < at_least or not stop.is_set():
             path, expected = targets[number % len(targets)]
             task = asyncio.create_task(request(path, expected))
             tasks.add(task)
@@ -73,43 +82,57 @@ async def attack(url: str, rate: float, stop: asyncio.Event, paths: t.Mapping[st
             number += 1
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
         await asyncio.gather(*tasks)
-    ordered = sorted(latencies) or [0.0]
     return Result(
-        requests=len(latencies), failed=len(errors), p50=ordered[len(ordered) // 2], p99=ordered[int(len(ordered) * 0.99)],
-        seconds=time.monotonic() - started, examples=errors[:EXAMPLES],
+        requests=len(latencies), failed=len(errors), p50=percentile(latencies, 0.5), p99=percentile(latencies, 0.99),
+        seconds=time.monotonic() - started, examples=errors[:EXAMPLES], latencies=sorted(latencies),
     )
 
 
-async def run(url: str, rate: float, seconds: float | None, paths: t.Mapping[str, str]) -> Result:
+async def run(url: str, rate: float, seconds: float | None, paths: t.Mapping[str, str], at_least: int = 0) -> Result:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if seconds:
         loop.call_later(seconds, stop.set)
-    return await attack(url, rate, stop, paths)
+    return await attack(url, rate, stop, paths, at_least)
 
 
 class Load:
-    """The same in a process of its own, so that what it measures does not wait for the test."""
+    """The same in a process of its own, so that what it measures does not wait for the test.
+
+    As long as the block runs; with at_least also after it, until so many requests were sent.
+    """
 
     result: Result
 
-    def __init__(self, url: str, rate: float = 100, paths: t.Sequence[str] = ()) -> None:
+    def __init__(self, url: str, rate: float = 100, paths: t.Sequence[str] = (), at_least: int = 0) -> None:
         chosen = [argument for path in paths for argument in ("--path", path)]
-        self.command = [sys.executable, "-m", "lab.load", url, "--rate", str(rate), *chosen]
+        self.command = [sys.executable, "-m", "lab.load", url, "--rate", str(rate), "--at-least", str(at_least), *chosen]
+        self.patience = at_least / rate + TIMEOUT * 3
 
     def __enter__(self) -> Load:
-        self.process = subprocess.Popen(self.command, cwd=ROOT / "tests", stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        # In a session of its own: where the kernel shares the processor by session, clients do not compete with what the test runs.
+        self.process = subprocess.Popen(
+            self.command, cwd=ROOT / "tests", stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _error: BaseException | None, _trace: types.TracebackType | None) -> None:
-        self.process.terminate()
-        out, problems = self.process.communicate(timeout=TIMEOUT * 3)
+        if kind is None:
+            self.process.terminate()
+        else:
+            self.process.kill()
+        out, problems = self.process.communicate(timeout=self.patience)
         if self.process.returncode != 0 and kind is None:
             raise LabError(f"the load generator ended with {self.process.returncode}: {problems.decode()[-2000:]}")
         if self.process.returncode == 0:
             self.result = Result(**json.loads(out))
+
+
+def end_with_parent() -> None:
+    """Whoever is killed cannot stop its load any more: the kernel does it."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def main(arguments: t.Sequence[str]) -> int:
@@ -117,10 +140,12 @@ def main(arguments: t.Sequence[str]) -> int:
     parser.add_argument("url")
     parser.add_argument("--rate", type=float, default=100, help="requests a second")
     parser.add_argument("--seconds", type=float, help="default: until SIGTERM")
+    parser.add_argument("--at-least", type=int, default=0, help="requests to send before it ends, also after its time or SIGTERM")
     parser.add_argument("--path", action="append", default=[], help="default: " + " ".join(PATHS))
     options = parser.parse_args(arguments)
     paths = {path: PATHS.get(path, "") for path in options.path} or PATHS
-    print(json.dumps(dataclasses.asdict(asyncio.run(run(options.url.rstrip("/"), options.rate, options.seconds, paths)))))
+    end_with_parent()
+    print(json.dumps(dataclasses.asdict(asyncio.run(run(options.url.rstrip("/"), options.rate, options.seconds, paths, options.at_least)))))
     return 0
 
 

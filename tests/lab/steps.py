@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -20,13 +22,14 @@ import time
 import typing as t
 import xml.etree.ElementTree
 
+from . import controllers
 from .shell import ROOT, say
 
 OUTPUT = ROOT / "tests" / "output"
 COLLECTIONS = ".ansible/collections"
 LOG_LINES = 60
 HEARTBEAT_SECONDS = 30
-NEED_IMAGES = {"contract", "integration"}
+NEED_IMAGES = {"contract", "probe", "integration", *(f"unit:{end}" for end in controllers.ENDS)}
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed", re.MULTILINE)
 
 
@@ -64,6 +67,7 @@ def lint_steps() -> list[Step]:
     return [
         Step("ruff", python("ruff", "check", ".")),
         Step("mypy", python("mypy", *_typed()), environment={"MYPYPATH": f"tests:{COLLECTIONS}"}),
+        Step("mypy:app", python("mypy", "--config-file", "tests/app/mypy.ini")),
         Step("shell", ("sh", "-c", 'for file in "$@"; do bash -n "$file" || exit 1; done', "sh", *shell)),
         Step("ansible-lint", (str(pathlib.Path(sys.executable).parent / "ansible-lint"),)),
         Step("sanity", ("tests/sanity/run",)),
@@ -90,16 +94,30 @@ def unit_steps() -> list[Step]:
 def integration_steps() -> list[Step]:
     return [
         Step("images", python("lab", "registry", "up")),
-        contract(),
+        in_contract_image("contract", "app/tests"),
+        in_contract_image("probe", "probe"),
+        *(unit_with(end) for end in controllers.ENDS),
         Step("integration", ("tests/integration/run",), count="counts"),
     ]
 
 
-def contract() -> Step:
-    """The stand-in against its contract, among the servers of the test images."""
-    step = Step("contract", (), count="junit")
-    results = ("--volume", f"{step.junit.parent}:/output", "covstack-lab/contract:latest", f"--junitxml=/output/{step.junit.name}")
-    return dataclasses.replace(step, command=("docker", "run", "--rm", "--init", *results))
+def unit_with(end: str) -> Step:
+    """The unit tests of the plugins with the oldest and the newest supported ansible-core. Scenario `operations` runs playbooks with them."""
+    step = Step(f"unit:{end}", (), count="junit")
+    # What the tests keep for the next run goes where they can write.
+    settings = ("env", "HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis", "python", "-m", "pytest", "--quiet", "-p", "no:cacheprovider")
+    tests = (f"--junitxml=/output/{step.junit.name}", "tests/unit/plugins", "tests/unit/roles")
+    return dataclasses.replace(step, command=controllers.command(end, *settings, *tests, mounts=[f"{step.junit.parent}:/output"]))
+
+
+def in_contract_image(name: str, tests: str) -> Step:
+    """Tests of this checkout, of the stand-in or of the container probe, among the servers of the test images."""
+    step = Step(name, (), count="junit")
+    mounts = (*(f"{ROOT}/{name}:/{name}:ro" for name in ("tests", "plugins", "catalogue")), f"{step.junit.parent}:/output")
+    volumes = [argument for mount in mounts for argument in ("--volume", mount)]
+    # Mounted sources are root's, and read-only: no bytecode beside them.
+    command = ("docker", "run", "--rm", "--init", "--env", "PYTHONDONTWRITEBYTECODE=1", *volumes, "covstack-lab/contract:latest")
+    return dataclasses.replace(step, command=(*command, f"--junitxml=/output/{step.junit.name}", tests))
 
 
 # Scenarios that `make test` leaves out, and why; `make scenario NAME=...` runs them.
@@ -187,17 +205,25 @@ def report(step: Step, result: Result, progress: str) -> None:
         say("".join(f"      {line}\n" for line in step.log.read_text(errors="replace").splitlines()[-LOG_LINES:]) + f"      whole log: {step.log}")
 
 
-def lanes(steps: t.Sequence[Step]) -> list[list[Step]]:
+def lanes(steps: t.Sequence[Step]) -> list[collections.deque[Step]]:
     """What computes, and what mostly waits for hosts, side by side. JOBS=1: one after the other."""
     if len(steps) == 1 or os.environ.get("JOBS") == "1":
-        return [list(steps)]
+        return [collections.deque(steps)]
     waits = [step for step in steps if step.name == "images" or step.name.startswith("scenario:")]
-    return [lane for lane in ([step for step in steps if step not in waits], waits) if lane]
+    return [collections.deque(step for step in steps if step not in waits), collections.deque(waits)]
 
 
-def run_lane(steps: t.Sequence[Step], images_ready: threading.Event, done: t.Callable[[Step, Result], None]) -> None:
+def next_step(queues: t.Sequence[collections.deque[Step]]) -> Step | None:
+    """Of the lane's own queue; when that is done, it helps with the others'."""
+    for queue in queues:
+        with contextlib.suppress(IndexError):
+            return queue.popleft()
+    return None
+
+
+def run_lane(queues: t.Sequence[collections.deque[Step]], images_ready: threading.Event, done: t.Callable[[Step, Result], None]) -> None:
     try:
-        for step in steps:
+        while step := next_step(queues):
             if step.name in NEED_IMAGES:
                 images_ready.wait()
             done(step, run(step))
@@ -229,7 +255,8 @@ def main(arguments: t.Sequence[str]) -> int:
             report(step, result, f"[{len(results)}/{len(steps)}, {time.monotonic() - started:.0f} s]")
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        for lane in [pool.submit(run_lane, lane, images_ready, done) for lane in lanes(steps)]:
+        queues = lanes(steps)
+        for lane in [pool.submit(run_lane, [*queues[number:], *queues[:number]], images_ready, done) for number in range(len(queues))]:
             lane.result()
     passed, failed = sum(result.passed for result in results), sum(result.failed for result in results)
     say(f"all of it: {time.monotonic() - started:.0f} s")

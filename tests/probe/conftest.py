@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROBE = REPOSITORY / "plugins" / "module_utils" / "_container_probe.py"
 sys.path[:0] = [str(REPOSITORY / "tests" / "app" / "tests"), str(PROBE.parent)]
 
-from servers import PYTHON, Deployment, Postgres, Process, Redis, Storage  # noqa: E402
-
-
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Postgres, Redis, Storage]]:
-    root = tmp_path_factory.mktemp("servers")
-    # PostgreSQL runs as another user, who must be able to reach its directory.
-    for parent in (root, *root.parents[:2]):
-        parent.chmod(0o755)
-    storage = Storage(root / "storage")
-    with ThreadPoolExecutor() as pool:
-        database, queue = pool.submit(Postgres, root / "postgres"), pool.submit(Redis, root / "redis")
-    postgres, redis = database.result(), queue.result()
-    storage.wait()
-    yield postgres, redis, storage
-    for server in (postgres, redis, storage):
-        server.stop()
-
-
-@pytest.fixture(scope="session")
-def deployment(servers: tuple[Postgres, Redis, Storage], tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    result = Deployment(tmp_path_factory.mktemp("deployment"), *servers)
-    result.write_config(result.config())
-    for command in (["migrate"], ["pgpartition", "--yes", "--skip-delete"]):
-        done = result.manage(*command)
-        assert done.returncode == 0, done.stderr
-    return result
+from fixtures import *  # noqa: E402, F403
+from servers import PYTHON, Deployment, Process  # noqa: E402
 
 
 class ProbeRun:

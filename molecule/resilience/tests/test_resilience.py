@@ -38,9 +38,9 @@ NOT_COMPARED = "./audit.log"
 KILLS = (
     ("Validate the settings and plan", "Keep the options of the daemon", "Merge, validate and write codecov.yml",
      "Start the release in the idle slot", "Switch the edge to the slot"),
-    ("Keep the certificate files", "Write the release's project", "Write the platform's files",
+    ("Keep the certificate files", "Load image archives", "Write the platform's files",
      "Prove the release through the edge", "Wait until the edge sends requests"),
-    ("Keep the release's own copy", "Run the platform services", "Pull the release's images", "Write the audit line"),
+    ("Ask the external services before", "Run the platform services", "Pull the release's images", "Write the audit line"),
     ("Take the wanted release through the gate", "Create the bucket", "Migrate the database", "Stop the slot that no longer serves"),
     ("Probe containers, edge, services",),
     ("Upload a report and follow it",),

@@ -11,9 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+import yaml
 from servers import APP, Deployment, Process, free_port, port_answers, program, running, wait_for
 
 GATEWAY = APP.parent / "images/gateway"
+# As it is deployed: the image's start script, and what passes the signal on.
+ENTRYPOINT = yaml.safe_load((APP.parents[1] / "catalogue/codecov.yml").read_text())["services"]["gateway"]["entrypoint"]
 
 
 class Frontend(BaseHTTPRequestHandler):
@@ -45,7 +48,7 @@ class Gateway:
         api, target = str(deployment.port), deployment.directory / f"haproxy-{self.port}"
         target.mkdir()
         environment = {
-            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "BUILD_VERSION": "25.11.4", "BUILD_ID": "stand-in",
+            "PATH": f"{GATEWAY}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "BUILD_VERSION": "25.11.4", "BUILD_ID": "stand-in",
             "GATEWAY_TEMPLATES": str(GATEWAY / "templates"), "GATEWAY_CONFIG_DIRECTORY": str(target),
             "GATEWAY_PIDFILE": str(target / "haproxy.pid"),
             "CODECOV_GATEWAY_HTTP_PORT": str(self.port), "CODECOV_API_ADMIN_ENABLED": "false", "CODECOV_API_ADMIN_PATH": "admin",
@@ -54,7 +57,7 @@ class Gateway:
         for name, port in {"API": api, "IA": api, "DEFAULT": str(frontend), "MINIO": str(deployment.storage.port)}.items():
             environment |= {f"CODECOV_{name}_HOST": "127.0.0.1", f"CODECOV_{name}_PORT": port, f"CODECOV_{name}_SCHEME": "http"}
             environment[f"CODECOV_{name}_HOST_HEADER"] = "%[req.hdr(Host)]"
-        self.process = Process(["sh", str(GATEWAY / "entrypoint.sh")], deployment.directory / f"gateway-{self.port}.log", env={**environment, **extra})
+        self.process = Process(ENTRYPOINT, deployment.directory / f"gateway-{self.port}.log", env={**environment, **extra})
 
     def get(self, path: str, **options) -> requests.Response:
         return requests.get(self.url + path, allow_redirects=False, timeout=20, **options)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Waits for what it routes to, writes HAProxy's configuration from the environment, and becomes HAProxy.
+# Waits for what it routes to, writes HAProxy's configuration from the environment, and runs HAProxy.
 set -eu
 
 templates=${GATEWAY_TEMPLATES:-/usr/local/share/gateway}
@@ -82,4 +82,5 @@ else
   fi
 fi
 echo "Starting haproxy"
-exec haproxy -W -db "$@"
+# Not exec: the public image's script, too, stays in between and passes no signal on.
+haproxy -W -db "$@"

@@ -2,15 +2,7 @@
 # Starts the api: migrations (unless CODECOV_SKIP_MIGRATIONS=true), then gunicorn. The environment is that of the public image.
 set -euo pipefail
 
-# For the migrate job and the like: the arguments are run in place of the server, without migrations of their own.
-migrate() {
-  [[ "${CODECOV_SKIP_MIGRATIONS:-}" == "true" ]] && return
-  [[ "${RUN_ENV:-}" == "ENTERPRISE" || "${RUN_ENV:-}" == "DEV" ]] || return 0
-  echo "Running migrations"
-  $pre_migrate python manage.py migrate $post_migrate
-  $pre_migrate python migrate_timeseries.py $post_migrate
-  $pre_migrate python manage.py pgpartition --yes --skip-delete $post_migrate
-}
+. "$(dirname "$0")/../start.sh"
 
 stop() {
   trap '' TERM INT
@@ -25,15 +17,6 @@ stop() {
   kill -KILL "$server" 2>/dev/null || true
   exit 0
 }
-
-pre=${CODECOV_WRAPPER:-}
-post=${CODECOV_WRAPPER_POST:-}
-pre_migrate=$pre
-post_migrate=$post
-if [[ -n "${CODECOV_WRAPPER_IGNORE_MIGRATE:-}" ]]; then
-  pre_migrate=""
-  post_migrate=""
-fi
 
 echo "Starting api"
 workers=${GUNICORN_WORKERS:-1}

@@ -2,15 +2,7 @@
 # Starts the worker: migrations (unless CODECOV_SKIP_MIGRATIONS=true), then Celery. The environment is that of the public image.
 set -euo pipefail
 
-# Keep in step with api.sh.
-migrate() {
-  [[ "${CODECOV_SKIP_MIGRATIONS:-}" == "true" ]] && return
-  [[ "${RUN_ENV:-}" == "ENTERPRISE" || "${RUN_ENV:-}" == "DEV" ]] || return 0
-  echo "Running migrations"
-  $pre_migrate python manage.py migrate $post_migrate
-  $pre_migrate python migrate_timeseries.py $post_migrate
-  $pre_migrate python manage.py pgpartition --yes --skip-delete $post_migrate
-}
+. "$(dirname "$0")/../start.sh"
 
 # Celery finishes its tasks, however long they take; this script has no limit of its own.
 stop() {
@@ -20,15 +12,6 @@ stop() {
   while kill -0 "$server" 2>/dev/null; do wait "$server" || true; done
   exit 0
 }
-
-pre=${CODECOV_WRAPPER:-}
-post=${CODECOV_WRAPPER_POST:-}
-pre_migrate=$pre
-post_migrate=$post
-if [[ -n "${CODECOV_WRAPPER_IGNORE_MIGRATE:-}" ]]; then
-  pre_migrate=""
-  post_migrate=""
-fi
 
 echo "Starting worker"
 if [[ -n "${PROMETHEUS_MULTIPROC_DIR:-}" ]]; then

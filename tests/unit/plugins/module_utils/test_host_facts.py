@@ -140,6 +140,39 @@ def test_without_a_proxy_process_a_published_port_is_held_all_the_same() -> None
     assert facts.describe_port(8080, listening) == {"held": True, "ours": False, "by": "container codecov-edge-1"}
 
 
+PROXY = {"port": 8080, "addresses": ["0.0.0.0"], "process": "docker-proxy", "pid": 5, "container": None, "ours": False}
+CONTAINERS = ("docker", "/containers/json?all=1")
+
+
+def question_about(*ports: int) -> facts.Question:
+    return facts.Question("/opt/codecov", "codecov", list(ports), [], [], [], {}, 1.0, "/var/run/docker.sock")
+
+
+@pytest.mark.parametrize(("ports", "containers", "starting"), [
+    ((8080,), [{**CONTAINER, "State": "created", "Ports": []}], True),
+    ((8080,), [CONTAINER], False),
+    ((80,), [], False),
+    ((8080,), OSError("no engine"), False),
+])
+def test_a_port_that_docker_holds_for_a_container_that_does_not_publish_it_yet(ports: Any, containers: Any, starting: bool) -> None:
+    assert facts.port_of_nobody(question_about(*ports), [PROXY], containers) is starting
+
+
+def test_containers_that_are_starting_are_waited_for() -> None:
+    """A killed run's `docker compose up` goes on; the next run must not take its own edge for a stranger."""
+    answers = iter([[{**CONTAINER, "Ports": []}], [CONTAINER]])
+    local: Any = {"listening": [PROXY], CONTAINERS: []}
+    facts._wait_for_starting_containers(question_about(8080), {"listening": lambda: [PROXY], CONTAINERS: lambda: next(answers)}, local)
+    assert local[CONTAINERS] == [CONTAINER]
+
+
+def test_a_port_that_stays_without_a_container_is_not_waited_for_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "START_TIMEOUT", 0.3)
+    local: Any = {"listening": [PROXY], CONTAINERS: []}
+    facts._wait_for_starting_containers(question_about(8080), {"listening": lambda: [PROXY], CONTAINERS: list}, local)
+    assert local[CONTAINERS] == []
+
+
 def test_container_summary() -> None:
     assert facts.summarise_container(CONTAINER) == {
         "id": "0123456789ab", "name": "codecov-edge-1", "service": "edge", "slot": "", "release": "r1", "number": 1, "one_off": False, "config": None,

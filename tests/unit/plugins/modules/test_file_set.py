@@ -252,8 +252,12 @@ def test_without_an_owner_the_present_one_is_kept(run: Run, root: Path) -> None:
         ({".covstack-manifest.json": {"content": ""}}, "already taken by the manifest"),
         ({"a": {"content": ""}, "./a": {"content": ""}}, "already taken"),
         ({"a": {"content": ""}, "a/b": {"content": ""}}, "is a file of the set itself"),
-        ({"a": {}}, "exactly one of content and content_base64"),
+        ({"a": {}}, "exactly one of content, content_base64 and source"),
         ({"a": {"content": "", "content_base64": ""}}, "exactly one of"),
+        ({"a": {"content": "", "source": "/etc/hostname"}}, "exactly one of"),
+        ({"a": {"source": "etc/hostname"}}, "is not a path"),
+        ({"a": {"content": "", "retract": "no"}}, "neither true nor false"),
+        ({"a": {"source": "/nonexistent/file"}}, "cannot be read: No such file"),
         ({"a": {"content": ["x"]}}, "content is not a string"),
         ({"a": {"content_base64": "%%%"}}, "is not Base64"),
         ({"a": "text"}, "is not a mapping"),
@@ -408,3 +412,29 @@ def test_a_thousand_files_in_one_call(run: Run) -> None:
     files = {f"d{index % 10}/f{index}": {"content": str(index)} for index in range(1000)}
     assert len(run(files)["changed_files"]) == 1000
     assert not run(files)["changed"]
+
+
+def test_a_copy_of_a_file_on_the_host_is_kept_and_never_shown(run: Run, root: Path, tmp_path: Path) -> None:
+    source = tmp_path / "codecov.yml"
+    files = {"codecov.yml": {"source": str(source)}}
+    assert run(files, check=True)["changed"], "what is not there yet would be made earlier in the play"
+    source.write_text(f"password: {SECRET}\n")
+    assert run(files, check=True)["changed"] and not root.exists()
+    first = run(files)
+    assert first["changed"] and (root / "codecov.yml").read_text() == source.read_text()
+    assert (root / "codecov.yml").stat().st_mode & 0o777 == 0o600
+    assert not run(files)["changed"]
+    source.write_text(f"password: {OLD_SECRET}\n")
+    assert "sha256" in diff_text(run(files))
+    (root / "codecov.yml").write_text(f"password: {SECRET}\n# by hand\n")
+    assert run(files)["changed"] and (root / "codecov.yml").read_text() == source.read_text()
+    assert run({})["removed_files"] == ["codecov.yml"] and source.exists()
+
+
+def test_what_is_not_to_be_retracted_stays(run: Run, root: Path) -> None:
+    one = {"releases/1/compose.yml": {"content": "1", "retract": False}, "compose.yml": {"content": "a"}}
+    assert run(one)["changed"] and not run(one)["changed"]
+    second = run({"releases/2/compose.yml": {"content": "2", "retract": False}, "compose.yml": {"content": "a"}})
+    assert second["changed_files"] == ["releases/2/compose.yml"] and second["removed_files"] == []
+    assert run({})["removed_files"] == ["compose.yml"]
+    assert sorted(str(path.relative_to(root)) for path in root.rglob("*.yml")) == ["releases/1/compose.yml", "releases/2/compose.yml"]

@@ -1,0 +1,70 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When the role compose asks neither Compose nor the registry: the variables that decide it, as Ansible computes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+VARIABLES = Path(__file__).resolve().parents[3] / "roles" / "compose" / "vars" / "main.yml"
+NOTHING: dict[str, Any] = {"changed": False, "changed_files": [], "removed_files": []}
+SETTLED = {"platform": True, "application": True}
+
+
+def decide(name: str, files: dict[str, Any] | None = None, settled: dict[str, bool] | None = None, images: dict[str, Any] | None = None, **more: Any) -> Any:
+    """One internal variable of the role."""
+    loader = DataLoader()
+    variables = dict(loader.load_from_file(str(VARIABLES), trusted_as_template=True))
+    application = {"images": {"api": "a:1", "worker": "w:1"}}
+    variables["codecov_plan"] = {"settled": settled or SETTLED, "application": application, "host": {"images": images or {}}}
+    variables["__compose_files"] = {**NOTHING, **(files or {})}
+    return Templar(loader=loader, variables={**variables, **more}).template(variables[name])
+
+
+def written(*paths: str) -> dict[str, Any]:
+    return {"changed": True, "changed_files": list(paths)}
+
+
+@pytest.mark.parametrize(
+    ("files", "platform", "application"),
+    [
+        (NOTHING, True, True),
+        (written("slots/blue.env"), True, False),
+        (written("slots/blue.env", "releases/8c1f0a/compose.yml"), True, False),
+        (written("platform/compose.yml"), False, False),
+        (written("edge/dynamic/routes.yml", "slots/blue.env"), False, False),
+        ({"changed": True, "removed_files": ["redis.conf"]}, False, False),
+    ],
+)
+def test_what_was_written_in_this_run_unsettles(files: dict[str, Any], platform: bool, application: bool) -> None:
+    assert decide("__compose_platform_settled", files) is platform
+    assert decide("__compose_application_settled", files) is application
+
+
+@pytest.mark.parametrize("what", ["platform", "application"])
+def test_the_plan_is_believed(what: str) -> None:
+    assert decide(f"__compose_{what}_settled", settled={**SETTLED, what: False}) is False
+
+
+@pytest.mark.parametrize("what", ["platform", "application"])
+def test_an_engine_with_new_options_is_a_new_engine(what: str) -> None:
+    changed, skipped = {"changed": True, "restart_needed": True}, {"changed": False, "skipped": True}
+    assert decide(f"__compose_{what}_settled", __docker_engine_options=changed) is False
+    assert decide(f"__compose_{what}_settled", __docker_engine_options=skipped) is True
+
+
+@pytest.mark.parametrize(
+    ("images", "missing"),
+    [
+        ({"a:1": True, "w:1": True}, False),
+        ({"a:1": True, "w:1": False}, True),
+        ({"a:1": True, "w:1": None}, True),
+    ],
+)
+def test_images_are_pulled_unless_all_are_known_to_be_there(images: dict[str, Any], missing: bool) -> None:
+    assert decide("__compose_images_missing", images=images) is missing
