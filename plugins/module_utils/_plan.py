@@ -305,6 +305,7 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
         "load_balancers": [{"name": host.name, "address": host.address} for host in placement.of_kind("load_balancers")],
         "readiness_port": settings["codecov_readiness_port"],
         "balancer": settings["codecov_load_balancer"]["mode"],
+        "drain_s": settings["codecov_load_balancer"]["drain_s"],
         "bucket": deployment.storage()["bucket"] if deployment.mode("storage") == "embedded" else None,
         "network": {"name": f"{NAME}_app", "subnet": settings["codecov_network"]["subnet"], "range": deployment.dynamic_range()},
         "drain_mark": f"{settings['codecov_directory']}/drain/{DRAIN_MARK}",

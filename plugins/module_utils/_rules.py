@@ -848,6 +848,7 @@ def _directory(deployment: Deployment) -> Problems:
 LEAST = {
     "codecov_releases_kept": 1,
     "codecov_worker_grace": 0,
+    "codecov_load_balancer.drain_s": 0,
     "codecov_logs.max_size_mb": 1,
     "codecov_logs.max_files": 1,
     "codecov_sizing.reports_per_minute": 0,
