@@ -255,7 +255,8 @@ def judge_edge(base: Result, data: Mapping[str, Any], settings: Settings) -> Edg
         known = (data.get("services") or {}).get(f"{name}-{slot}@docker")
         if service.get("tier") != "web" or (known is None and name != match.group(1)):
             continue
-        servers = len((((known or {}).get("loadBalancer")) or {}).get("servers") or [])
+        # An unhealthy container stays in the list, as a server without an address.
+        servers = sum(1 for server in (((known or {}).get("loadBalancer")) or {}).get("servers") or [] if server.get("url"))
         counts.append(f"{name} {servers}")
         if servers != service.get("replicas", servers):
             problems.append(f"the edge knows {servers} containers of {name} instead of {service['replicas']}")

@@ -73,6 +73,7 @@ def publish(built: t.Sequence[images.Image]) -> list[str]:
         with step(f"push {len(missing)} images to {NAME}"), concurrent.futures.ThreadPoolExecutor(2) as pool:
             list(pool.map(_push, missing))
         pushed.update({image.tag: digests[image.tag] for image in missing})
+        STORE.mkdir(parents=True, exist_ok=True)  # another checkout may have started the registry
         PUSHED.write_text(json.dumps(pushed, indent=2))
     return [f"{NAME}:{PORT}/{images.registry_path(image.public)}" for image in public if image.public]
 

@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import typing as t
+import urllib.error
 import urllib.request
 
 import pytest
@@ -64,6 +65,14 @@ def under_load(uploads: Uploads, verb: str, end: str = "", **settings: t.Any) ->
 def answer(path: str) -> str:
     with urllib.request.urlopen(URL + path, timeout=10) as response:
         return response.read().decode()
+
+
+def status_of(path: str) -> int:
+    try:
+        with urllib.request.urlopen(URL + path, timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def running(host: t.Any) -> dict[str, int]:
@@ -147,9 +156,11 @@ def test_a_rollback_goes_back_through_the_gate(host, uploads: Uploads, slot: str
 
 
 def test_an_interrupted_scale_down_is_repaired(host) -> None:
-    """A draining mark that a killed run left behind."""
+    """A draining mark that a killed run left behind. Until the repair clients are told to come again."""
     host.check_output("docker exec codecov-green-api-1 touch /tmp/covstack-drain")
     host.check_output("until docker inspect codecov-green-api-1 --format '{{.State.Health.Status}}' | grep -q unhealthy; do :; done")
+    wait_until("no api serves", lambda: status_of("/api_health/") != 200, 10)
+    assert status_of("/api_health/") == 503
     done = playbook("deploy", codecov_versions=NEW)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "live!" in answer("/api_health/")

@@ -52,6 +52,10 @@ def test_nothing_phones_home_and_nothing_is_exposed_by_itself(over: dict[str, An
     assert configuration["providers"]["docker"]["endpoint"] == "tcp://socket_proxy:2375"
 
 
+def test_while_nothing_is_healthy_clients_are_told_to_come_again() -> None:
+    assert static_configuration(deployment())["providers"]["docker"]["allowEmptyServices"] is True
+
+
 def test_without_tls_the_one_public_entry_point_serves() -> None:
     assert set(entry_points(NO_TLS)) & {"public", "secure"} == {"public"}
     assert entry_points(NO_TLS)["public"]["address"] == ":8080"

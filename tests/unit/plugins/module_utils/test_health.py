@@ -135,6 +135,11 @@ class TestEdge:
         data["services"]["api-blue@docker"] = {"loadBalancer": {"servers": [{"url": "http://172.20.0.9:8000"}]}}
         assert "knows 1 containers of api instead of 2" in self.judge(data).result.cause
 
+    def test_a_server_without_an_address_is_an_unhealthy_container(self) -> None:
+        data = edge_data()
+        data["services"]["api-blue@docker"] = {"loadBalancer": {"servers": [{"url": "http://172.20.0.9:8000"}, {}]}}
+        assert "knows 1 containers of api instead of 2" in self.judge(data).result.cause
+
     def test_another_service_than_the_entry(self) -> None:
         services = {"gateway": {"tier": "web", "entry": True}, "api": {"tier": "web"}}
         assert self.judge(edge_data(), services=services).result.state == "ok"
