@@ -59,11 +59,11 @@ class ActionModule(ActionBase):
         settings = _settings.check(given, _settings.load_spec(), problems)
         if problems:
             return None, problems
-        deployment = deployment_of(settings, self._placement(task_vars), task_vars["inventory_hostname"])
+        deployment = deployment_of(settings, self._inventory_placement(task_vars), task_vars["inventory_hostname"])
         # Before anything else: what is wrong with the placement makes the rest hard to understand.
         return deployment, (_placement_rules.placement_problems(deployment) if self._speaks_for_all(deployment, task_vars) else [])
 
-    def _placement(self, task_vars: t.Mapping[str, t.Any]) -> _placement.Placement:
+    def _inventory_placement(self, task_vars: t.Mapping[str, t.Any]) -> _placement.Placement:
         """All hosts of the inventory's group codecov, whatever part of them this run is limited to. Without kinds it is of no interest."""
         groups = task_vars.get("groups", {})
         names = groups.get("codecov", [])
