@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from ansible.template import Templar
 VARIABLES = Path(__file__).resolve().parents[3] / "roles" / "compose" / "vars" / "main.yml"
 NOTHING: dict[str, Any] = {"changed": False, "changed_files": [], "removed_files": []}
 SETTLED = {"platform": True, "application": True}
+# From ansible-core 2.19 on a text is a template only when its source is trusted.
+TRUSTED = {"trusted_as_template": True} if "trusted_as_template" in inspect.signature(DataLoader.load_from_file).parameters else {}
 
 
 def decide(name: str, files: dict[str, Any] | None = None, settled: dict[str, bool] | None = None, images: dict[str, Any] | None = None, **more: Any) -> Any:
     """One internal variable of the role."""
     loader = DataLoader()
-    variables = dict(loader.load_from_file(str(VARIABLES), trusted_as_template=True))
+    variables = dict(loader.load_from_file(str(VARIABLES), **TRUSTED))
     application = {"images": {"api": "a:1", "worker": "w:1"}}
     variables["codecov_plan"] = {"settled": settled or SETTLED, "application": application, "host": {"images": images or {}}}
     variables["__compose_files"] = {**NOTHING, **(files or {})}
