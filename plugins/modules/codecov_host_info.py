@@ -165,7 +165,8 @@ endpoints:
   sample: {"db.example.com:5432": {"reachable": false, "latency_ms": null, "error": "Connection refused"}}
 deployment:
   description:
-    - What is deployed. C(active) comes from the first line of C(edge/dynamic/active.yml), or of C(slots/active.yml) where there is no edge, and is V(null) when nothing is switched on.
+    - What is deployed. C(active) comes from the first line of C(edge/dynamic/active.yml), or of C(slots/active.yml) where there is no edge, and
+      is V(null) when nothing is switched on. C(changing) says that a change of the host was begun and not ended.
     - C(releases) are ordered from the newest to the oldest; C(proved) says that an upload proved it.
     - C(tls) says whether there are files of certificates.
     - C(image) of a container is an ID when its name means another image by now. C(config) is the digest of the definition that it was made from.
