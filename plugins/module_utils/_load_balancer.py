@@ -40,6 +40,9 @@ _PATH = re.compile(r"/[A-Za-z0-9._~!$&()*+,;=:@%/?-]*")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
 
+# Headers about the client that some programs believe.
+BELIEVED_BY_SOME = ("Forwarded", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-IP", "X-Client-IP", "True-Client-IP")
+
 Problems = t.Iterator[Problem]
 Address = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -177,7 +180,8 @@ def _url(settings: Settings, _host: Host) -> Problems:
         port = settings.https_port if settings.tls else settings.http_port
         if _url_port(settings) != port:
             name = "https_port" if settings.tls else "http_port"
-            yield error(f"load_balancer_{name}", f"is {port}, but clients use port {_url_port(settings)} of load_balancer_url", f"set it to {_url_port(settings)}")
+            public = _url_port(settings)
+            yield error(f"load_balancer_{name}", f"is {port}, but clients use port {public} of load_balancer_url", f"set it to {public}")
 
 
 def _url_port(settings: Settings) -> t.Optional[int]:
@@ -210,7 +214,8 @@ def _check_servers(setting: str, servers: t.Sequence[Server]) -> Problems:
 
 def _web_servers(settings: Settings, _host: Host) -> Problems:
     if not settings.web_servers:
-        yield error("load_balancer_web_servers", "is empty: there is nothing to balance", "name the web hosts, for example {name: web1, address: 10.0.0.11, port: 8080}")
+        way_out = "name the web hosts, for example {name: web1, address: 10.0.0.11, port: 8080}"
+        yield error("load_balancer_web_servers", "is empty: there is nothing to balance", way_out)
     yield from _check_servers("load_balancer_web_servers", settings.web_servers)
 
 
@@ -225,7 +230,8 @@ def _storage(settings: Settings, _host: Host) -> Problems:
         yield error("load_balancer_storage_servers", f"is empty, but {setting} sends requests there", f"name the storage hosts, or leave {setting} empty")
     for index, bucket in enumerate(settings.storage_buckets):
         if not _BUCKET.fullmatch(bucket):
-            yield error(f"load_balancer_storage_buckets[{index}]", f"{show(bucket)} is no bucket name", "use 3 to 63 lower-case letters, digits, dots and hyphens")
+            way_out = "use 3 to 63 lower-case letters, digits, dots and hyphens"
+            yield error(f"load_balancer_storage_buckets[{index}]", f"{show(bucket)} is no bucket name", way_out)
     if settings.storage_host:
         if not _HOST.fullmatch(settings.storage_host):
             yield error("load_balancer_storage_host", f"{show(settings.storage_host)} is no host name", "write the name alone, for example storage.example.com")
@@ -254,9 +260,8 @@ def _limits(settings: Settings, _host: Host) -> Problems:
         if not 1 <= value <= 86400:
             yield error(f"load_balancer_timeouts.{name}", f"{value} is out of range", "choose 1 to 86400 seconds")
     if settings.timeouts["connect_s"] > 10:
-        yield warning(
-            "load_balancer_timeouts.connect_s", f"{settings.timeouts['connect_s']} s: requests wait that long for a dead host before they go to another one", "choose 1 to 3"
-        )
+        reason = f"{settings.timeouts['connect_s']} s: requests wait that long for a dead host before they go to another one"
+        yield warning("load_balancer_timeouts.connect_s", reason, "choose 1 to 3")
     if 1 <= settings.timeouts["server_s"] < 600:
         reason = f"{settings.timeouts['server_s']} s: the application itself allows a request 600 s, and uploads that are slow fail"
         yield warning("load_balancer_timeouts.server_s", reason, "choose 600")
@@ -305,7 +310,8 @@ def _bind_addresses(settings: Settings, host: Host) -> Problems:
             way_out = f"choose among {', '.join(sorted(own)) or 'those of the host'}, or leave it empty for all"
             yield error(where, f"{address} is neither an address of {host.name} nor the virtual one", way_out)
     if settings.metrics["address"] and not parse_address(settings.metrics["address"]):
-        yield error("load_balancer_metrics.address", f"{show(settings.metrics['address'])} is no address", "give a local or management address, or leave it empty for none")
+        reason = f"{show(settings.metrics['address'])} is no address"
+        yield error("load_balancer_metrics.address", reason, "give a local or management address, or leave it empty for none")
     elif settings.metrics["address"] in ("0.0.0.0", "::"):
         yield warning("load_balancer_metrics.address", "opens the metrics to everybody who reaches the host", "give a local or management address")
 
@@ -337,7 +343,8 @@ def _peers(settings: Settings, host: Host) -> Problems:
         yield error("load_balancer_virtual_address", f"is empty, but there are {len(names)} balancers, and clients know one address", way_out)
     for index, peer in enumerate(settings.peers if settings.virtual_address else ()):
         if not parse_address(peer.address):
-            yield error(f"load_balancer_peers[{index}].address", f"{show(peer.address)} is no address, which keepalived needs", "set codecov_address of the host to its address")
+            reason = f"{show(peer.address)} is no address, which keepalived needs"
+            yield error(f"load_balancer_peers[{index}].address", reason, "set codecov_address of the host to its address")
 
 
 def _virtual_address(settings: Settings, host: Host) -> Problems:
@@ -380,7 +387,8 @@ def _vrrp(settings: Settings, _host: Host) -> Problems:
     if not 1 <= settings.router_id <= 255:
         yield error("load_balancer_router_id", f"{settings.router_id} is out of range", "choose 1 to 255, unique among the VRRP users of the network")
     if settings.password_problem:
-        yield error("load_balancer_password", settings.password_problem, f"use 1 to {PASSWORD_LENGTH} letters and digits, or leave it empty to have one generated")
+        way_out = f"use 1 to {PASSWORD_LENGTH} letters and digits, or leave it empty to have one generated"
+        yield error("load_balancer_password", settings.password_problem, way_out)
 
 
 def _system(_settings: Settings, host: Host) -> Problems:
@@ -488,7 +496,7 @@ def _frontends(settings: Settings) -> t.List[str]:
         "frontend public",
         *(_bind(settings, settings.https_port, f" ssl crt {CERTIFICATE} alpn h2,http/1.1") if settings.tls else _bind(settings, settings.http_port)),
         "  # What a client says about itself is not believed.",
-        *(f"  http-request del-header {name}" for name in ("Forwarded", "X-Forwarded-Prefix", "X-Forwarded-Server", "X-Real-IP", "X-Client-IP", "True-Client-IP")),
+        *(f"  http-request del-header {name}" for name in BELIEVED_BY_SOME),
         "  http-request set-header X-Forwarded-For %[src]",
         f"  http-request set-header X-Forwarded-Proto {'https' if settings.tls else 'http'}",
         "  http-request set-header X-Forwarded-Host %[req.hdr(host)]",

@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The covstack.selfhosted maintainers
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: haproxy_servers
+short_description: Drain servers of an HAProxy, put them back, or look
+version_added: 0.2.0
+author:
+  - The covstack.selfhosted maintainers (@covstack)
+description:
+  - Changes the administrative state of servers through the local admin socket, and waits for the effect.
+  - Sessions of processes that a reload left behind are counted too, since uploads that began before it end there.
+  - The state is saved, so that a reload or a restart of HAProxy keeps it.
+requirements:
+  - HAProxy 2.4 or later as the role P(covstack.selfhosted.load_balancer#role) runs it
+options:
+  servers:
+    description: Names of the servers. Empty for all, which is allowed only without O(state).
+    type: list
+    elements: str
+    default: []
+  backends:
+    description: Backends in which the servers are meant. Empty for all that have a server of the name.
+    type: list
+    elements: str
+    default: []
+  state:
+    description:
+      - V(drained) sends them no new requests and waits until they have no session. When O(timeout) ends first, RV(sessions_left) says so; it is no failure.
+      - V(ready) puts them back and waits until HAProxy sends them requests. When O(timeout) ends first, it fails with what the health check says.
+      - Without a state, nothing is changed or waited for.
+    type: str
+    choices: [drained, ready]
+  timeout:
+    description: Seconds to wait. V(0) does not wait, and does not look whether the state is reached.
+    type: float
+    default: 60
+  socket:
+    description: The admin socket.
+    type: path
+    default: /run/haproxy/admin.sock
+  master_socket:
+    description: The socket of the master process. Without it, only sessions of the current process are seen.
+    type: path
+    default: /run/haproxy-master.sock
+  state_file:
+    description: Where HAProxy reads the state of its servers when it starts.
+    type: path
+    default: /run/haproxy/server-state
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  platform:
+    platforms: posix
+notes:
+  - The module is idempotent.
+  - A HAProxy that does not answer is no failure of the module. RV(answers) is V(false) then, and the caller decides what that means.
+"""
+
+EXAMPLES = r"""
+- name: Take a web host out, and let its requests end
+  covstack.selfhosted.haproxy_servers:
+    servers: [web1]
+    state: drained
+    timeout: 120
+
+- name: Put it back
+  covstack.selfhosted.haproxy_servers:
+    servers: [web1]
+    state: ready
+
+- name: Look
+  covstack.selfhosted.haproxy_servers:
+"""
+
+RETURN = r"""
+answers:
+  description: Whether HAProxy answered.
+  returned: success
+  type: bool
+  sample: true
+reason:
+  description: Why it did not. Empty when it did.
+  returned: success
+  type: str
+  sample: ""
+holds_address:
+  description: Whether this host holds the virtual address. V(null) when there is none.
+  returned: success
+  type: bool
+  sample: true
+sessions_left:
+  description: Sessions that the servers still have, where V(state=drained) waited.
+  returned: success
+  type: int
+  sample: 0
+servers:
+  description:
+    - The servers as they are now, each with C(backend), C(name), C(status), C(admin) (V(ready), V(drain) or V(maint)), C(sessions), C(requests), C(check)
+      (the last health check in words) and C(receives).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"backend": "web", "name": "web1", "status": "UP", "admin": "ready", "sessions": 0, "requests": 12, "check": "L7OK 200", "receives": true}]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.covstack.selfhosted.plugins.module_utils._haproxy import (
+    Choice,
+    Haproxy,
+    HaproxyError,
+    chosen,
+    holds_address,
+    wait_idle,
+    wait_receiving,
+)
+
+ADMIN_STATES = {"drained": "drain", "ready": "ready"}
+
+
+def run(module: AnsibleModule, haproxy: Haproxy) -> dict[str, Any]:
+    state, timeout = module.params["state"], module.params["timeout"]
+    choice = Choice(tuple(module.params["servers"]), tuple(module.params["backends"]))
+    before = chosen(haproxy.servers(), choice)
+    result: dict[str, Any] = {"changed": False, "sessions_left": 0}
+    if state:
+        different = [server for server in before if server.admin != ADMIN_STATES[state]]
+        result["changed"] = bool(different)
+        if not module.check_mode:
+            haproxy.set_state(different, ADMIN_STATES[state])
+            result["sessions_left"] = wait(haproxy, choice, state, timeout) if timeout else 0
+    return {**result, "servers": [server.report() for server in chosen(haproxy.servers(), choice)]}
+
+
+def wait(haproxy: Haproxy, choice: Choice, state: str, timeout: float) -> int:
+    if state == "drained":
+        return wait_idle(haproxy, choice, timeout)
+    idle = wait_receiving(haproxy, choice, timeout)
+    if idle:
+        reasons = "; ".join(f"{server.label} is {server.status}, its check says {server.check}" for server in idle)
+        way_out = "Way out: make the host answer its check with 200, then put it back again."
+        raise NotReceiving(f"After {timeout:g} s HAProxy sends no requests to {reasons}. {way_out}")
+    return 0
+
+
+class NotReceiving(Exception):
+    """One clear sentence for the user."""
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "servers": {"type": "list", "elements": "str", "default": []},
+            "backends": {"type": "list", "elements": "str", "default": []},
+            "state": {"type": "str", "choices": ["drained", "ready"]},
+            "timeout": {"type": "float", "default": 60},
+            "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
+            "master_socket": {"type": "path", "default": "/run/haproxy-master.sock"},
+            "state_file": {"type": "path", "default": "/run/haproxy/server-state"},
+        },
+        supports_check_mode=True,
+    )
+    if module.params["state"] and not module.params["servers"]:
+        module.fail_json(msg="servers: is empty. Allowed: the names of the servers to change.")
+    haproxy = Haproxy(module.params["socket"], module.params["master_socket"], module.params["state_file"])
+    try:
+        holds = holds_address()
+        haproxy.info()
+    except HaproxyError as error:
+        module.exit_json(changed=False, answers=False, reason=str(error), holds_address=None, sessions_left=0, servers=[])
+    try:
+        module.exit_json(answers=True, reason="", holds_address=holds, **run(module, haproxy))
+    except (HaproxyError, NotReceiving) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
