@@ -458,6 +458,8 @@ def _defaults(settings: Settings) -> t.List[str]:
         "  load-server-state-from-file global",
         "  # A connection of its own for every request: none is sent on one that the server is about to close, and a drained server is idle at once.",
         "  option http-server-close",
+        "  # At a reload, a connection that waits for its next request gets that one answered before it is closed.",
+        "  option idle-close-on-response",
         "  # Only what never reached a server is tried again, on another one: nothing is done twice.",
         "  retries 3",
         "  option redispatch 1",

@@ -25,10 +25,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         port = self.server.server_address[1]
         path, _question, query = self.path.partition("?")
-        if port == 8089:
-            self.answer(503 if os.path.exists("/run/not-ready") else 200, "readiness")
+        if port == 8089 or path == "/healthz":
+            self.answer(503 if os.path.exists("/run/not-ready") and port == 8089 else 200, "check")
             return
-        time.sleep(float(urllib.parse.parse_qs(query).get("seconds", ["0"])[0]))
+        seconds = float(urllib.parse.parse_qs(query).get("seconds", ["0"])[0])
+        if seconds:
+            with open("/run/backend-slow", "w") as file:
+                file.write(path)
+            time.sleep(seconds)
+            os.remove("/run/backend-slow")
         received = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with open(f"/run/backend-{self.command}.count", "a") as count:
             count.write("x")
