@@ -630,6 +630,7 @@ HAPROXY_UNIT = f"""\
 # Written by the role load_balancer of covstack.selfhosted; changes by hand are lost.
 [Service]
 Environment="CONFIG={ETC}/haproxy.cfg"
+ExecStartPre=-{SCRIPTS}/{SAVE_SCRIPT} start
 ExecStart=
 ExecStart=/usr/sbin/haproxy -Ws -f {ETC}/haproxy.cfg -p /run/haproxy.pid -S {MASTER_SOCKET},mode,600
 ExecReload=
@@ -671,21 +672,61 @@ read -r -t 1 _version status _rest <&3
 
 SAVE = f"""\
 #!/usr/bin/python3
-# Save what HAProxy knows of its servers (drained, down), for the process that a reload starts. systemd runs it before every reload.
+# Save what HAProxy knows of its servers (drained, down) for the process that a reload starts. systemd runs it before every reload, and
+# with the argument "start" before every start, when only what was saved before is left.
+# HAProxy would take ports from there too: those of the configuration take their place.
 import os
+import re
 import socket
 import sys
 
-if not os.path.exists("{ADMIN_SOCKET}"):
-    sys.exit(0)
-with socket.socket(socket.AF_UNIX) as connection:
-    connection.settimeout(5)
-    connection.connect("{ADMIN_SOCKET}")
-    connection.sendall(b"show servers state\\n")
-    state = b"".join(iter(lambda: connection.recv(65536), b""))
-with open("{STATE_FILE}.new", "wb") as file:
-    file.write(state)
-os.replace("{STATE_FILE}.new", "{STATE_FILE}")
+ADMIN, STATE, CONFIGURATION = "{ADMIN_SOCKET}", "{STATE_FILE}", "{ETC}/haproxy.cfg"
+
+
+def running_state():
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(5)
+        connection.connect(ADMIN)
+        connection.sendall(b"show servers state\\n")
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
+def configured_ports():
+    backend, ports = "", dict()
+    for line in open(CONFIGURATION):
+        words = line.split()
+        if words[:1] == ["backend"]:
+            backend = words[1]
+        elif words[:1] == ["server"]:
+            check = re.search(r" check port ([0-9]+)", line)
+            ports[backend, words[1]] = words[2].rpartition(":")[2], check.group(1) if check else "0"
+    return ports
+
+
+def with_ports(state, ports):
+    header = []
+    for line in state.splitlines():
+        words = line.split()
+        if words[:2] == ["#", "be_id"]:
+            header = words[1:]
+        elif header and len(words) >= len(header):
+            row = dict(zip(header, words))
+            port, check = ports.get((row["be_name"], row["srv_name"]), (row["srv_port"], row.get("srv_check_port", "0")))
+            words[header.index("srv_port")] = port
+            if "srv_check_port" in header:
+                words[header.index("srv_check_port")] = check
+            line = " ".join(words)
+        yield line + "\\n"
+
+
+if sys.argv[1:] != ["start"]:
+    state = running_state() if os.path.exists(ADMIN) else None
+else:
+    state = open(STATE).read() if os.path.exists(STATE) else None
+if state:
+    with open(STATE + ".new", "w") as file:
+        file.writelines(with_ports(state, configured_ports()))
+    os.replace(STATE + ".new", STATE)
 """
 
 

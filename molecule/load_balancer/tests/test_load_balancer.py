@@ -62,11 +62,11 @@ def get(path: str, **headers: str) -> dict[str, t.Any]:
     return answer
 
 
-def servers(balancer: str, backend: str = "web") -> dict[str, dict[str, t.Any]]:
-    status = roll("status", WEB[0])
-    text = next(line for line in status.splitlines() if "msg: 'status: " in line or 'msg: "status: ' in line or "status: {" in line)
-    report = json.loads(text.partition("status: ")[2].rstrip("'\"").replace('\\"', '"'))
-    return {server["name"]: server for server in report[balancer]["servers"] if server["backend"] == backend}
+def servers(balancer: str, directory: pathlib.Path) -> dict[str, dict[str, t.Any]]:
+    """What the entry point `status` says of the web servers."""
+    roll("status", WEB[0], status_file=str(directory / "status.json"))
+    report = json.loads((directory / "status.json").read_text())
+    return {server["name"]: server for server in report[balancer]["servers"] if server["backend"] == "web"}
 
 
 def receives(balancer: str, server: str) -> bool:
@@ -277,12 +277,21 @@ def test_a_drain_waits_for_requests_that_began_before_a_reload() -> None:
     roll("put_back", WEB[0])
 
 
+def web_servers(first: str, second: str, port: int) -> list[dict[str, t.Any]]:
+    return [{"name": WEB[0], "address": first, "port": port}, {"name": WEB[1], "address": second, "port": port}]
+
+
 def test_the_address_of_a_server_is_changed_in_spite_of_the_saved_state() -> None:
-    changed = [{"name": WEB[0], "address": "10.111.0.98", "port": 8333}, {"name": WEB[1], "address": "10.111.0.99", "port": 8333}]
-    playbook("converge", load_balancer_web_servers=changed)
-    assert {get("/x")["port"] for _number in range(6)} == {8333}
+    roll("drain", WEB[0])
+    playbook("converge", load_balancer_web_servers=web_servers("10.111.0.99", "10.111.0.98", 8333))
+    answers = [get("/x") for _number in range(4)]
+    assert {(answer["host"], answer["port"]) for answer in answers} == {(WEB[0], 8333)}, "the other name has its address now"
+    for balancer in BALANCERS:
+        on(balancer, "systemctl restart haproxy")
+        assert not receives(balancer, WEB[0]), "drained also after a restart"
     playbook("converge")
-    assert {get("/x")["port"] for _number in range(6)} == {8080}
+    roll("put_back", WEB[0])
+    assert {(answer["host"], answer["port"]) for answer in [get("/x") for _number in range(6)]} == {(name, 8080) for name in WEB}
 
 
 def test_a_configuration_that_haproxy_refuses_changes_nothing() -> None:
@@ -311,11 +320,11 @@ def test_a_server_that_is_not_ready_leaves_in_seconds_without_a_failed_request()
     assert left < 5 and back < 5
 
 
-def test_put_back_of_a_server_that_is_not_ready_says_why() -> None:
+def test_put_back_of_a_server_that_is_not_ready_says_why(tmp_path: pathlib.Path) -> None:
     roll("drain", WEB[0])
     on(WEB[0], "touch /run/not-ready")
     try:
-        wait_until("its check fails", lambda: "503" in servers("lb1")[WEB[0]]["check"], 20, 0.5)
+        wait_until("its check fails", lambda: "503" in servers("lb1", tmp_path)[WEB[0]]["check"], 20, 0.5)
         said = playbook("roll", verb="put_back", server=WEB[0], fails=True, load_balancer_put_back_timeout=2)
         assert "sends no requests to web/lb-web1" in said and "503" in said
     finally:
