@@ -19,7 +19,7 @@ Problems = t.Iterator[Problem]
 # Settings that all hosts of a deployment share; a host's own value would make a second deployment of it.
 COMMON_SETTINGS = (
     "codecov_line", "codecov_versions", "codecov_url", "codecov_directory", "codecov_postgres", "codecov_redis", "codecov_storage", "codecov_timescale",
-    "codecov_web_port", "codecov_network", "codecov_images", "codecov_config_group", "codecov_config_file", "codecov_providers",
+    "codecov_web_port", "codecov_virtual_address", "codecov_network", "codecov_images", "codecov_config_group", "codecov_config_file", "codecov_providers",
 )  # fmt: skip
 # A majority of three goes on without one; two have none when one is gone.
 STORAGE_QUORUM = 3
@@ -93,6 +93,32 @@ def _balancers(deployment: Deployment) -> Problems:
     elif mode == "haproxy" and len(balancers) == 1 and deployment.high_availability:
         message = f"{_names(balancers)} is the only load balancer, and Codecov is gone when it is"
         yield _wrong("inventory", message, "two hosts or more in load_balancers while codecov_high_availability is true", f"add one, or {OFF}")
+
+
+def _virtual_address(deployment: Deployment) -> Problems:
+    """The network it is in is known to the hosts alone: the role load_balancer asks them, in preflight too."""
+    setting, given = "codecov_virtual_address", deployment.settings["codecov_virtual_address"]
+    balancers, ours = deployment.placement.of_kind("load_balancers"), deployment.settings["codecov_load_balancer"]["mode"] == "haproxy"
+    allowed = "a free address of the load balancers' network, for example 10.0.0.10"
+    if not ours and given and not balancers:
+        yield _wrong(setting, "is given, but no load balancer of this deployment would hold it", "nothing", "remove it, or fill the group load_balancers")
+    if not ours or not balancers:
+        return
+    holder = next((host for host in deployment.placement.hosts if given and host.address == given.partition("/")[0]), None)
+    if not given and len(balancers) > 1:
+        yield _wrong(setting, f"is empty, but {_names(balancers)} need one address together, the one that clients know", allowed, "choose one")
+    elif given and not _is_interface(given):
+        yield _wrong(setting, f"{given!r} is no address", allowed, "correct it")
+    elif holder:
+        yield _wrong(setting, f"{given} is the address of {holder.name} itself", allowed, "choose one that no host has")
+
+
+def _is_interface(text: str) -> bool:
+    try:
+        ipaddress.ip_interface(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _application_hosts(deployment: Deployment) -> Problems:
@@ -218,7 +244,7 @@ def _demand(deployment: Deployment) -> Problems:
 
 
 RULES: t.Tuple[t.Callable[[Deployment], Problems], ...] = (
-    _without_kind, _addresses, _common_settings, _one_configuration, _balancers, _application_hosts, _data_hosts, _storage_hosts,
+    _without_kind, _addresses, _common_settings, _one_configuration, _balancers, _virtual_address, _application_hosts, _data_hosts, _storage_hosts,
     _replicas, _tls, _network, _ports, _rolling, _demand,
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.set
 TABLE: list[dict[str, Any]] = yaml.safe_load((pathlib.Path(__file__).parents[2] / "bad_placements.yml").read_text("utf-8"))
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 GROUPS = {"load_balancers": ["lb1", "lb2"], "web": ["app1", "app2"], "worker": ["app1", "app2"], "storage": ["st1"], "data": ["db1"]}
+VIRTUAL_ADDRESS = {"codecov_virtual_address": "192.0.2.100"}
 # What the good placement says of itself.
 USUAL = ("codecov_postgres.mode", "codecov_redis.mode", "codecov_storage.mode")
 
@@ -39,7 +40,7 @@ def split_deployment(host: str = "app1", case: dict[str, Any] | None = None) -> 
     case = case or {}
     groups = {**GROUPS, **case.get("groups", {})}
     problems: list[Problem] = []
-    settings = _settings.check(merged(EMBEDDED, case.get("set", {})), _settings.load_spec(), problems)
+    settings = _settings.check(merged(merged(EMBEDDED, VIRTUAL_ADDRESS), case.get("set", {})), _settings.load_spec(), problems)
     assert problems == []
     return deployment_of(settings, placement(groups, case.get("hosts", {})), host)
 
@@ -182,7 +183,7 @@ def test_a_host_too_small_for_the_stated_rate_is_refused() -> None:
 
 def test_external_services_are_asked_by_hosts_of_the_application_alone() -> None:
     problems: list[Problem] = []
-    settings = _settings.check(EXTERNAL, _settings.load_spec(), problems)
+    settings = _settings.check(merged(EXTERNAL, VIRTUAL_ADDRESS), _settings.load_spec(), problems)
     groups = {"load_balancers": ["lb1", "lb2"], "web": ["app1", "app2"], "worker": ["app1", "app2"]}
     placed = placement(groups, {})
     assert [str(problem) for problem in _placement_rules.placement_problems(deployment_of(settings, placed, "lb1"))] == []
