@@ -21,6 +21,7 @@ import pytest
 from lab import hosts
 from lab.load import Load
 from lab.shell import ROOT, output, run, wait_until
+from scenarios.interruption import Interruption
 
 SCENARIO = pathlib.Path(__file__).parents[1]
 ADDRESS = "10.111.0.100"
@@ -86,47 +87,6 @@ def process(balancer: str) -> str:
 
 def count(method: str) -> int:
     return sum(int(on(host, f"cat /run/backend-{method}.count 2>/dev/null | wc -c")) for host in WEB)
-
-
-class Interruption:
-    """How long nothing was answered: a new connection every 50 ms, each with a second of patience."""
-
-    def __enter__(self) -> Interruption:
-        self.answered: list[float] = [time.monotonic()]
-        self.failed = 0
-        self.stop = threading.Event()
-        self.threads: list[threading.Thread] = []
-        self.pacer = threading.Thread(target=self.pace)
-        self.pacer.start()
-        return self
-
-    def pace(self) -> None:
-        while not self.stop.wait(0.05):
-            thread = threading.Thread(target=self.probe)
-            thread.start()
-            self.threads.append(thread)
-
-    def probe(self) -> None:
-        connection = http.client.HTTPConnection(ADDRESS, timeout=1)
-        try:
-            connection.request("GET", "/probe")
-            assert connection.getresponse().status == 200
-            self.answered.append(time.monotonic())
-        except (OSError, http.client.HTTPException, AssertionError):
-            self.failed += 1
-        finally:
-            connection.close()
-
-    def __exit__(self, *_details: object) -> None:
-        self.stop.set()
-        self.pacer.join()
-        for thread in self.threads:
-            thread.join()
-
-    @property
-    def seconds(self) -> float:
-        moments = sorted(self.answered)
-        return max(later - earlier for earlier, later in zip(moments, moments[1:]))
 
 
 class Uploads:
@@ -333,7 +293,7 @@ def test_put_back_of_a_server_that_is_not_ready_says_why(tmp_path: pathlib.Path)
 
 
 def test_a_killed_server_leaves_in_seconds_and_nothing_is_done_twice() -> None:
-    with Load(URL, rate=RATE, paths=["/load"]) as load, Uploads() as uploads, Interruption() as interruption:
+    with Load(URL, rate=RATE, paths=["/load"]) as load, Uploads() as uploads, Interruption(ADDRESS, "/probe") as interruption:
         time.sleep(2)
         started = time.monotonic()
         run("docker", "kill", hosts.container(WEB[1]))
@@ -352,7 +312,7 @@ def test_a_killed_server_leaves_in_seconds_and_nothing_is_done_twice() -> None:
 def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
     active = str(holder())
     other = next(name for name in BALANCERS if name != active)
-    with Interruption() as interruption, Load(URL, rate=20, paths=["/load"]) as load:
+    with Interruption(ADDRESS, "/probe") as interruption, Load(URL, rate=20, paths=["/load"]) as load:
         time.sleep(2)
         run("docker", "kill", hosts.container(active))
         wait_until("the other one holds the address", lambda: holder() == other, 20, 0.1)
@@ -366,7 +326,7 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
     on(other, "systemctl start keepalived")
     wait_until("it holds the address again", lambda: holder() == other, 20, 0.2)
     roll("put_back", WEB[0])
-    with Interruption() as interruption:
+    with Interruption(ADDRESS, "/probe") as interruption:
         hosts.restart(active)
         wait_until("it runs again", lambda: receives(active, WEB[0]), 30, 0.5)
         time.sleep(4)
@@ -378,7 +338,7 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
 
 def test_a_balancer_whose_haproxy_does_not_answer_gives_the_address_up() -> None:
     active = str(holder())
-    with Interruption() as interruption:
+    with Interruption(ADDRESS, "/probe") as interruption:
         time.sleep(1)
         on(active, "kill -STOP $(pgrep --exact haproxy)")
         wait_until("the other one holds the address", lambda: holder() not in (active, None), 20, 0.1)
