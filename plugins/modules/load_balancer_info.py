@@ -16,8 +16,13 @@ description:
   - It changes nothing.
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
-  - ansible.builtin.action_common_attributes.info_module
 attributes:
+  check_mode:
+    support: full
+    details:
+      - Changes nothing in either mode.
+  diff_mode:
+    support: none
   platform:
     platforms: posix
 seealso:
