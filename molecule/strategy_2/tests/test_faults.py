@@ -1,0 +1,142 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults that a split deployment survives, with the seconds of interruption that clients of the virtual address saw (pytest -s).
+
+docs/strategy_2_faults.md has the table of these numbers. Each test ends with everything as it was, and with every accepted upload processed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import typing as t
+
+import pytest
+from lab import hosts
+from lab.load import Load
+from lab.shell import ROOT, run, wait_until
+from scenarios.interruption import Interruption
+from scenarios.split import ADDRESS, BALANCERS, DATA, NEW, URL, WEB, active, clients, command, environment, holder, on, playbook, receives
+from scenarios.uploads import Uploads
+
+OLD = {"api": "26.6.11", "worker": "26.6.11"}
+DATA_ADDRESS = "10.111.0.106"
+LOAD_RATE = 40  # beside 20 questions a second of the measurement
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Uploads:
+    return Uploads(WEB[0], URL, tmp_path_factory.mktemp("uploads"))
+
+
+@pytest.fixture(autouse=True)
+def everything_serves(uploads: Uploads) -> t.Iterator[None]:
+    wait_until("all web hosts receive requests", all_receive, 60, 0.5)
+    yield
+    wait_until("all web hosts receive requests again", all_receive, 120, 0.5)
+    if uploads.unprocessed():
+        # What a killed worker had begun waits for the broker's visibility timeout, or for this.
+        playbook("repair")
+    wait_until("every accepted upload is processed", lambda: not uploads.unprocessed(), 90, 1)
+
+
+def all_receive() -> bool:
+    return holder() is not None and all(receives(balancer, server) for balancer in BALANCERS for server in WEB)
+
+
+def none_receives(server: str) -> bool:
+    return not any(receives(balancer, server) for balancer in BALANCERS)
+
+
+@contextlib.contextmanager
+def measured(what: str, uploads: Uploads) -> t.Iterator[Interruption]:
+    """How long the application did not answer, and what failed of a steady load and of uploads meanwhile."""
+    before = len(uploads.accepted), len(uploads.refused)
+    with Load(URL, LOAD_RATE) as load, uploads.one_after_the_other(pause=1), Interruption(ADDRESS, "/api_health/", "is live!") as interruption:
+        time.sleep(2)  # of undisturbed service first
+        yield interruption
+        time.sleep(3)
+    accepted, refused = len(uploads.accepted) - before[0], len(uploads.refused) - before[1]
+    print(
+        f"\n{what}: {interruption.seconds:.1f} s without an answer; {load.result.failed} of {load.result.requests} requests failed;"
+        f" {accepted} uploads accepted, {refused} refused"
+    )
+
+
+def test_a_killed_web_and_worker_host(uploads: Uploads) -> None:
+    with measured("web and worker host killed", uploads) as interruption:
+        started = time.monotonic()
+        run("docker", "kill", hosts.container(WEB[1]))
+        wait_until("it gets no requests", lambda: none_receives(WEB[1]), 20, 0.1)
+        print(f"\nout after {time.monotonic() - started:.1f} s")
+    assert interruption.seconds < 5
+    with measured("its return", uploads) as interruption:
+        hosts.restart(WEB[1])
+        wait_until("it gets requests again", all_receive, 180, 0.5)
+    assert interruption.seconds < 5
+
+
+def test_a_killed_active_balancer(uploads: Uploads) -> None:
+    killed = str(holder())
+    other = next(name for name in BALANCERS if name != killed)
+    with measured("active balancer killed", uploads) as interruption:
+        run("docker", "kill", hosts.container(killed))
+        wait_until("the other one holds the address", lambda: holder() == other, 20, 0.1)
+    assert interruption.seconds < 6
+    with measured("its return", uploads) as interruption:
+        hosts.restart(killed)
+        wait_until("it sends requests again", all_receive, 60, 0.5)
+    assert interruption.seconds < 2
+    assert holder() == other, "the address stays where it is"
+
+
+@pytest.mark.parametrize("service", ["redis", "postgres"])
+def test_a_restarted_data_service(uploads: Uploads, service: str) -> None:
+    with measured(f"{service} restarted", uploads) as interruption:
+        on(DATA, f"docker restart codecov-{service}-1")
+        wait_until("all receive", all_receive, 60, 0.2)
+    assert interruption.seconds < 20
+
+
+@pytest.mark.parametrize(("service", "port"), [("Redis", 6379), ("PostgreSQL", 5432)])
+def test_a_web_host_that_is_cut_off(uploads: Uploads, service: str, port: int) -> None:
+    rule = f"--table raw %s PREROUTING --protocol tcp --destination {DATA_ADDRESS} --dport {port} --jump DROP"
+    with measured(f"a web host cut off from {service}", uploads) as interruption:
+        started = time.monotonic()
+        on(WEB[1], f"iptables {rule % '--insert'}")
+        try:
+            wait_until("it gets no requests", lambda: none_receives(WEB[1]), 30, 0.1)
+            print(f"\nout after {time.monotonic() - started:.1f} s")
+        finally:
+            on(WEB[1], f"iptables {rule % '--delete'}")
+        wait_until("it gets requests again", all_receive, 60, 0.2)
+    assert interruption.seconds < 5
+
+
+def test_a_controller_killed_in_the_middle_of_an_upgrade(uploads: Uploads) -> None:
+    versions = OLD if "26.7.6" in on(WEB[0], "docker ps --format '{{.Image}}'") else NEW
+    before = active(WEB[0])
+    with clients("upgrade, killed in the middle, then run again", uploads):
+        process = subprocess.Popen(
+            command("upgrade", codecov_versions=versions),
+            cwd=ROOT,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        stopped = f'test -e /opt/codecov/slots/changing && test -z "$(docker ps --quiet --filter label=covstack.slot={before["slot"]})"'
+        wait_until(
+            "the first host has stopped what served",
+            lambda: run("docker", "exec", hosts.container(WEB[0]), "sh", "-c", stopped, check=False).returncode == 0,
+            300,
+            0.2,
+        )
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert none_receives(WEB[0]) and active(WEB[0]) == before
+        playbook("upgrade", codecov_versions=versions)
+    assert all(active(server)["slot"] != before["slot"] for server in WEB)
+    playbook("upgrade")
