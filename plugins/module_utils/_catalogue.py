@@ -59,6 +59,18 @@ class Service:
     optional: bool = False
     region: t.Optional[str] = None
     create_bucket: t.Optional[t.List[str]] = None
+    # Whether there is a variant of it that runs on several hosts as one, and whether this is it. What that takes: ports among them, services that may stand on another host and must be up before, secrets, what a
+    # load balancer asks, and files whose content is said here.
+    replicable: bool = False
+    replicated: bool = False
+    peer_ports: t.Sequence[int] = ()
+    needs_elsewhere: t.Sequence[str] = ()
+    secrets: t.Sequence[t.Mapping[str, t.Any]] = ()
+    balancer_check: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    sysctls: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # A volume with data that this service does not read, and the file that says that there are some.
+    other_data: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     minimum_version: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     # The file of the first volume that says which version its data are of, and the pattern of that version in an image's tag.
     data_version: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -131,14 +143,16 @@ def load_line(name: str, directory: str = CATALOGUE_DIRECTORY) -> Line:
     return _record(Line, name, {"name": name, "services": services, **values})
 
 
-def load_platform(variants: t.Mapping[str, str], directory: str = CATALOGUE_DIRECTORY) -> t.Dict[str, Service]:
-    """Read the platform services. `variants` chooses among the variants of a service, {service: variant}."""
+def load_platform(variants: t.Mapping[str, t.Union[str, t.Sequence[str]]], directory: str = CATALOGUE_DIRECTORY) -> t.Dict[str, Service]:
+    """Read the platform services. `variants` chooses among the variants of a service, {service: variant, or the first that exists of several}."""
     services = {}
     for name, values in _read("platform", directory)["services"].items():
         values = dict(values)
         alternatives = values.pop("variants", None)
         if alternatives:
-            values.update(alternatives[variants.get(name) if variants.get(name) in alternatives else next(iter(alternatives))])
+            wanted = variants.get(name, ())
+            names = (wanted,) if isinstance(wanted, str) else wanted
+            values.update(alternatives[next((variant for variant in names if variant in alternatives), next(iter(alternatives)))])
         services[name] = _service(name, values)
     return services
 

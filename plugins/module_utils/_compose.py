@@ -9,6 +9,7 @@ file, so a release never has to be rendered again to run in the other slot.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import ipaddress
 import json
@@ -77,6 +78,9 @@ def _base(deployment: Deployment, service: Service, labels: t.Sequence[str]) -> 
     """What every container has, whatever its tier."""
     logs = deployment.settings["codecov_logs"]
     values = deployment.values()
+    # Only what stands on several hosts as one names them.
+    of_storage = deployment.storage_values() if service.replicated else None
+    command, probe = (resolve(part, of_storage) if of_storage else part for part in (service.command, service.probe))
     rendered: t.Dict[str, t.Any] = {
         "image": deployment.image(service),
         "restart": "unless-stopped",
@@ -89,7 +93,7 @@ def _base(deployment: Deployment, service: Service, labels: t.Sequence[str]) -> 
     }
     optional = {
         "entrypoint": _literal(service.entrypoint),
-        "command": _literal(service.command),
+        "command": _literal(command),
         "cap_add": list(service.capabilities),
         "user": service.user,
         "read_only": service.read_only,
@@ -97,7 +101,8 @@ def _base(deployment: Deployment, service: Service, labels: t.Sequence[str]) -> 
         "stop_signal": service.stop_signal,
         "shm_size": f"{service.shm_mb}m" if service.shm_mb else None,
         "environment": _literal(resolve(service.environment, values)),
-        "healthcheck": _healthcheck(service),
+        "sysctls": dict(service.sysctls),
+        "healthcheck": _healthcheck(dataclasses.replace(service, probe=probe)),
     }
     return {**rendered, **{key: value for key, value in optional.items() if value}}
 
@@ -178,7 +183,9 @@ def _platform_service(deployment: Deployment, service: Service, digests: t.Mappi
     if service.name == "statsd" and deployment.settings["codecov_statsd"]["metrics_address"]:
         rendered["ports"] = [f"{deployment.settings['codecov_statsd']['metrics_address']}:9102"]
     if deployment.is_split and service.kind in ("data", "storage"):
-        rendered["ports"] = [f"{_bracketed(deployment.host.bind_address)}:{deployment.published_port(service.name)}:{service.port}"]
+        address = _bracketed(deployment.host.bind_address)
+        ports = [(deployment.published_port(service.name), service.port), *((port, port) for port in service.peer_ports)]
+        rendered["ports"] = [f"{address}:{outside}:{inside}" for outside, inside in ports]
     if service.needs:
         rendered["depends_on"] = list(service.needs)
     return _with_digest(rendered)

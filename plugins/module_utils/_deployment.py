@@ -26,6 +26,11 @@ EDGE_SERVICES = ("edge", "socket_proxy")
 TIER_KINDS = {"web": "web", "worker": "worker"}
 # Addresses of containers that others call by address, from the start of the subnet on.
 FIRST_FIXED_ADDRESS = 2
+# Replicated storage: a majority of three goes on without one; two have none when one is gone. More hosts hold data, but do not vote.
+STORAGE_QUORUM = 3
+STORAGE_MASTER_PORT = 9333
+# Database, and its user, in which replicated storage writes down what is where.
+STORAGE_DATABASE = "seaweedfs"
 PUBLIC_STORAGE_HOSTS = {"s3": "s3.{region}.amazonaws.com", "gcs": "storage.googleapis.com"}
 
 
@@ -55,8 +60,8 @@ class Deployment:
 
     @property
     def replicates_storage(self) -> bool:
-        """Whether several storage hosts can hold the same reports."""
-        return False
+        """Whether several storage hosts hold the same reports."""
+        return self.mode("storage") == "embedded" and self.platform["storage"].replicated
 
     @property
     def url(self) -> str:
@@ -188,6 +193,29 @@ class Deployment:
         port = given["port"] or (443 if given["tls"] else 80)
         return {**{key: given[key] for key in ("tls", "bucket", "region", "iam_auth")}, "host": host, "port": port}
 
+    def storage_values(self) -> t.Dict[str, t.Any]:
+        """What replicated storage on this host needs to know of the others and of its database. The catalogue names them as {name}."""
+        if not self.replicates_storage:
+            return {}
+        masters = self.placement.of_kind("storage")[:STORAGE_QUORUM]
+        database, external = self.postgres(), self.mode("postgres") == "external"
+        health = [f"{STORAGE_MASTER_PORT}/cluster/healthz"] if self.host in masters else []
+        return {
+            "storage_address": self.host.address,
+            "storage_is_master": str(self.host in masters).lower(),
+            "storage_masters": ",".join(f"{host.address}:{STORAGE_MASTER_PORT}" for host in masters),
+            "storage_health": " ".join([*health, "8888/healthz", "9334/healthz", "8333/healthz"]),
+            "storage_database": STORAGE_DATABASE,
+            "storage_database_host": database["host"],
+            "storage_database_port": str(database["port"]),
+            "storage_database_sslmode": self.settings["codecov_postgres"]["sslmode"] if external else "disable",
+            "storage_database_password": f"${{secret:{self.storage_database_secret()}}}",
+        }
+
+    def storage_database_secret(self) -> str:
+        """Name of the password of replicated storage's database user: generated, or given for a database of the operator's."""
+        return f"{'' if self.mode('postgres') == 'external' else 'embedded_'}storage_database_password"
+
     def postgres(self, service: str = "postgres") -> t.Dict[str, t.Any]:
         """Endpoint of a PostgreSQL service: {host, port, database, user}."""
         given = self.settings[f"codecov_{service}"]
@@ -249,6 +277,10 @@ class Deployment:
         if self.mode("storage") == "embedded":
             wanted.append({"name": self.secret("storage", "access_key"), "format": "hex", "length": 20})
             wanted.append({"name": self.secret("storage", "secret_key"), "format": "urlsafe", "length": 40})
+        if self.replicates_storage:
+            wanted += [dict(secret) for secret in self.platform["storage"].secrets]
+            if self.mode("postgres") == "embedded":
+                wanted.append({"name": self.storage_database_secret(), "format": "urlsafe", "length": 40})
         names = {secret["name"] for secret in wanted}
         for provided in provider_secrets(self.settings["codecov_providers"])[0]:
             if provided.name not in names:
@@ -280,6 +312,8 @@ def resolve(value: t.Any, values: t.Mapping[str, t.Any]) -> t.Any:
 def deployment_of(settings: t.Mapping[str, t.Any], placement: t.Optional[Placement] = None, host: str = "") -> Deployment:
     """Join checked settings, the catalogue and the placement; `host` is the one of it that is looked at."""
     line = load_line(settings["codecov_line"])
-    platform = load_platform({"storage": settings["codecov_storage"]["provider"]})
     known = placement or Placement()
+    several = "_replicated" if len(known.of_kind("storage")) >= STORAGE_QUORUM else ""
+    provider = settings["codecov_storage"]["provider"]
+    platform = load_platform({"storage": [provider + several, provider]})
     return Deployment(settings, line, platform, known, known.host(host) or Host(host))

@@ -9,7 +9,7 @@ import difflib
 import ipaddress
 import typing as t
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import STORAGE_QUORUM, Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import APPLICATION_KINDS, KINDS, Host
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import ERROR, Problem, warning
 from ansible_collections.covstack.selfhosted.plugins.module_utils._sizing import Demand
@@ -21,8 +21,6 @@ COMMON_SETTINGS = (
     "codecov_line", "codecov_versions", "codecov_url", "codecov_directory", "codecov_postgres", "codecov_redis", "codecov_storage", "codecov_timescale",
     "codecov_web_port", "codecov_virtual_address", "codecov_network", "codecov_images", "codecov_config_group", "codecov_config_file", "codecov_providers",
 )  # fmt: skip
-# A majority of three goes on without one; two have none when one is gone.
-STORAGE_QUORUM = 3
 DATA_SERVICES = {"postgres": "PostgreSQL", "redis": "Redis", "timescale": "TimescaleDB"}
 OFF = "set codecov_high_availability: false"
 
@@ -170,12 +168,25 @@ def _storage_nodes(deployment: Deployment, hosts: t.Sequence[Host]) -> Problems:
     if no_balancer:
         message = f"{_names(hosts)} are more than one storage host, but no load balancer stands before them: clients know one address only"
         yield _wrong("inventory", message, "a load balancer before several storage hosts", "fill the group load_balancers, or keep one storage host")
-    elif not deployment.replicates_storage:
+    elif not deployment.platform["storage"].replicable:
         message = f"{deployment.platform['storage'].image} is run as one server, and {_names(hosts)} would each hold other reports"
-        yield _wrong("codecov_storage.provider", message, "one host in storage", "take the others out, or choose external (S3, GCS)")
-    elif len(hosts) < STORAGE_QUORUM and deployment.high_availability:
-        message = f"{_names(hosts)} cannot go on without one of them: no majority remains, and no second place to write a copy to"
-        yield _wrong("inventory", message, f"{STORAGE_QUORUM} hosts or more in storage while codecov_high_availability is true", f"add one, keep one, or {OFF}")
+        yield _wrong("codecov_storage.provider", message, "one host in storage", "take the others out, or choose seaweedfs, or external (S3, GCS)")
+    elif len(hosts) < STORAGE_QUORUM:  # also where high availability is not asked for: such two are worse than one
+        message = f"{_names(hosts)} stop when either of them is gone: no majority remains, and no second place to write a copy to"
+        yield _wrong("inventory", message, f"one host, or {STORAGE_QUORUM} or more, in storage", "add one, keep one, or choose external (S3, GCS)")
+    else:
+        yield from _storage_database(deployment, hosts)
+
+
+def _storage_database(deployment: Deployment, hosts: t.Sequence[Host]) -> Problems:
+    """Replicated storage writes down what is where in PostgreSQL, and is only as available as that."""
+    data, sslmode = deployment.placement.of_kind("data"), deployment.settings["codecov_postgres"]["sslmode"]
+    if deployment.mode("postgres") == "embedded":
+        message = f"what {_names(hosts)} hold stands in PostgreSQL on {_names(data)}: uploads and reports wait while that host is down"
+        yield warning("codecov_storage.mode", message, "choose external PostgreSQL with standbys")
+    elif sslmode.startswith("verify-"):
+        message = f"is {sslmode}, but replicated storage has no file with the authority of the database"
+        yield _wrong("codecov_postgres.sslmode", message, "disable, require", "choose require, or external storage (S3, GCS)")
 
 
 def _replicas(deployment: Deployment) -> Problems:
@@ -223,6 +234,20 @@ def _ports(deployment: Deployment) -> Problems:
             yield _wrong(setting, f"{value} is no port", "1 to 65535", "choose one")
     if port == readiness:
         yield _wrong("codecov_readiness_port", f"{readiness} is also codecov_web_port", "another port", "choose one")
+    taken = _ports_on_web_hosts(deployment)
+    for setting, value in (("codecov_web_port", port), ("codecov_readiness_port", readiness)):
+        if value in taken:
+            yield _wrong(setting, f"{value} is a port of {taken[value]}, which runs on a web host", "another port", "choose one, or separate the hosts")
+
+
+def _ports_on_web_hosts(deployment: Deployment) -> t.Dict[int, str]:
+    """Ports that services of data and storage hosts publish where such a host is a web host too."""
+    ports = {}
+    for name, service in deployment.platform.items():
+        shared = [host for host in deployment.placement.of_kind("web") if host.is_of(service.kind or "")]
+        if service.kind in ("data", "storage") and shared and deployment.mode(name) == "embedded":
+            ports.update(dict.fromkeys((deployment.published_port(name), *service.peer_ports), name))
+    return ports
 
 
 def _rolling(deployment: Deployment) -> Problems:

@@ -17,7 +17,7 @@ except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on th
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _compose, _container_probe, _edge, _providers
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
-from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, Deployment, resolve
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, STORAGE_DATABASE, Deployment, resolve
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
 
@@ -32,6 +32,15 @@ appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
 requirepass ${secret:embedded_redis_password}
+"""
+
+# Of replicated storage, on the host that runs PostgreSQL. Text between $covstack$ needs no quoting.
+STORAGE_DATABASE_FILE = "storage_database.sql"
+STORAGE_DATABASE_STATEMENTS = f"""\
+SELECT 'CREATE ROLE {STORAGE_DATABASE} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{STORAGE_DATABASE}') \\gexec
+ALTER ROLE {STORAGE_DATABASE} PASSWORD $covstack$${{secret:%s}}$covstack$;
+SELECT 'CREATE DATABASE {STORAGE_DATABASE} OWNER {STORAGE_DATABASE}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{STORAGE_DATABASE}') \\gexec
+REVOKE ALL ON DATABASE {STORAGE_DATABASE} FROM PUBLIC;
 """
 
 
@@ -53,6 +62,7 @@ def _service_files(deployment: Deployment) -> t.Dict[str, str]:
         "edge/traefik.yml": to_yaml(_edge.static_configuration(deployment)),
         "redis.conf": REDIS_CONFIGURATION,
         "s3.json": _storage_identities(deployment),
+        **resolve(deployment.platform["storage"].files, deployment.storage_values()),
     }
 
 
@@ -85,10 +95,18 @@ def files_of(deployment: Deployment, platform: t.Mapping[str, t.Any]) -> t.Dict[
 
 
 def _split_files(deployment: Deployment) -> t.Dict[str, t.Any]:
-    """The directory that the readiness check looks into must be there before its container."""
+    """The directory that the readiness check looks into must be there before its container; the database of replicated storage before that."""
+    files: t.Dict[str, t.Any] = {}
+    if makes_storage_database(deployment):
+        files[STORAGE_DATABASE_FILE] = {"content": STORAGE_DATABASE_STATEMENTS % deployment.storage_database_secret(), "mode": "0400"}
     if not _compose.answers_balancers(deployment):
-        return {}
-    return {"drain/README": {"content": f"While a file {DRAIN_MARK} is here, load balancers send no requests to this host.\n", "mode": "0444"}}
+        return files
+    return {**files, "drain/README": {"content": f"While a file {DRAIN_MARK} is here, load balancers send no requests to this host.\n", "mode": "0444"}}
+
+
+def makes_storage_database(deployment: Deployment) -> bool:
+    """Whether this host runs the PostgreSQL in which replicated storage writes down what is where."""
+    return deployment.replicates_storage and "postgres" in deployment.embedded()
 
 
 def config_layers(deployment: Deployment) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.Dict[str, str], t.List[t.Any]]:
@@ -159,8 +177,10 @@ def _endpoints(deployment: Deployment) -> t.List[str]:
 
 
 def _volume_files(deployment: Deployment) -> t.Dict[str, str]:
-    """By which file a volume says what version its data are of."""
-    return {deployment.volume(service): service.data_version["file"] for service in deployment.embedded().values() if service.data_version}
+    """By which file a volume says what version its data are of, or that it holds data that would not be read any more."""
+    here = deployment.embedded().values()
+    others = {f"{NAME}_{service.other_data['volume']}": service.other_data["file"] for service in here if service.other_data} if deployment.is_split else {}
+    return {**{deployment.volume(service): service.data_version["file"] for service in here if service.data_version}, **others}
 
 
 def published_ports(deployment: Deployment) -> t.List[int]:
@@ -168,7 +188,8 @@ def published_ports(deployment: Deployment) -> t.List[int]:
     if not deployment.is_split:
         edge = deployment.settings["codecov_edge"]
         return [edge["http_port"], *([edge["https_port"]] if deployment.edge_tls else [])]
-    ports = [deployment.published_port(name) for name, service in deployment.embedded().items() if service.kind in ("data", "storage")]
+    there = {name: service for name, service in deployment.embedded().items() if service.kind in ("data", "storage")}
+    ports = [port for name, service in there.items() for port in (deployment.published_port(name), *service.peer_ports)]
     web = [deployment.settings["codecov_web_port"], deployment.settings["codecov_readiness_port"]]
     return [*ports, *(web if _compose.answers_balancers(deployment) else [])]
 
@@ -238,7 +259,11 @@ def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
     command = deployment.platform["storage"].create_bucket
     if "storage" not in deployment.embedded() or not command:
         return None
-    return [part.replace("{bucket}", deployment.storage()["bucket"]) for part in command]
+    storage = deployment.placement.of_kind("storage")
+    if deployment.replicates_storage and deployment.host != storage[0]:  # one bucket on all of them
+        return None
+    values = {"bucket": deployment.storage()["bucket"], **deployment.storage_values()}
+    return [resolve(part, values) for part in command]
 
 
 def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
@@ -302,6 +327,7 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
         "application_hosts": [host.name for host in placement.application],
         "web": [{"name": host.name, "address": host.address, "port": settings["codecov_web_port"]} for host in placement.of_kind("web")],
         "storage": [{"name": host.name, "address": host.address, "port": port} for host in placement.of_kind("storage")],
+        "storage_check": dict(deployment.platform["storage"].balancer_check) if deployment.mode("storage") == "embedded" else {},
         "load_balancers": [{"name": host.name, "address": host.address} for host in placement.of_kind("load_balancers")],
         "virtual_address": settings["codecov_virtual_address"],
         "high_availability": deployment.high_availability,
@@ -335,12 +361,19 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "routes": {} if deployment.is_split else {slot: to_yaml(_edge.active_route(deployment, slot)) for slot in SLOTS},
         "platform": {
             "services": list(platform["services"]),
+            # They stop at once without the service on another host, so they are started when it is up.
+            "later": [name for name, service in deployment.embedded().items() if service.needs_elsewhere],
             "images": {name: service["image"] for name, service in platform["services"].items()},
             "configs": {name: _compose.config_digest(service) for name, service in platform["services"].items()},
         },
         "application": _application(deployment, _container_probe_source()),
         "external_check": _external_check(deployment),
         "bucket_command": _bucket_command(deployment),
+        "storage_database": (
+            {"file": STORAGE_DATABASE_FILE, "user": deployment.postgres()["user"], "database": deployment.postgres()["database"]}
+            if makes_storage_database(deployment)
+            else None
+        ),
         # The operator's layers may hold secrets written out: roles pass them on, the plan must not show them.
         "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
         "health": _health(deployment),

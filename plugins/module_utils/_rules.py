@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_merge import at
 from ansible_collections.covstack.selfhosted.plugins.module_utils._config_schema import PROTECTED_KEYS
-from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CONTROL_PORT, METRICS_PORT, Deployment
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CONTROL_PORT, METRICS_PORT, STORAGE_DATABASE, Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import ERROR, Problem, error, format_path, warning
 from ansible_collections.covstack.selfhosted.plugins.module_utils._providers import provider_layer, provider_secrets
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import given_problems, references
@@ -737,6 +737,9 @@ def _secrets_only_you_know(deployment: Deployment) -> t.Dict[str, str]:
     wanted.update({f"{name}_password": f"the password of codecov_{name}.user" for name in DATABASES if deployment.mode(name) == "external"})
     if deployment.mode("storage") == "external" and not deployment.settings["codecov_storage"]["iam_auth"]:
         wanted.update({f"storage_{key}_key": "a key of your object storage" for key in ("access", "secret")})
+    if deployment.replicates_storage and deployment.mode("postgres") == "external":
+        meaning = f"the password of the user {STORAGE_DATABASE}, who owns the database {STORAGE_DATABASE} on codecov_postgres.host (docs/storage_cluster.md)"
+        wanted[deployment.storage_database_secret()] = meaning
     _generated, given = provider_secrets(deployment.settings["codecov_providers"])
     wanted.update(dict.fromkeys(given, "what your git provider gave you for codecov_providers"))
     return wanted
@@ -762,10 +765,10 @@ def _given_secrets(deployment: Deployment) -> Problems:
 
 def _url_passwords(deployment: Deployment) -> Problems:
     malformed = {problem.path for problem in given_problems(deployment.settings["codecov_secrets"]) if problem.is_error}
-    for service in (*DATABASES, "redis"):
-        name = deployment.secret(service, "password")
+    names = [deployment.secret(service, "password") for service in (*DATABASES, "redis") if deployment.mode(service) != "disabled"]
+    for name in (*names, *([deployment.storage_database_secret()] if deployment.replicates_storage else [])):
         setting, value = f"codecov_secrets.{name}", deployment.settings["codecov_secrets"].get(name)
-        if value and setting not in malformed and deployment.mode(service) != "disabled" and not _URL_SAFE.fullmatch(value):
+        if value and setting not in malformed and not _URL_SAFE.fullmatch(value):
             yield error(
                 setting,
                 "has a character that the application does not decode in a URL",

@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets: named in settings as ${secret:NAME}, generated once, kept in one file, put in on the target only, never shown.
 
-Private to this collection. Pure: also runs on the controller, inside action plugins.
+Private to this collection. Pure but for one thing, the making of a certificate: also runs on the controller, inside action plugins.
 """
 
 from __future__ import annotations
 
 import base64
 import difflib
+import os
 import re
 import secrets as random_source
 import string
+import subprocess
+import tempfile
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,10 +41,24 @@ NAME = re.compile(r"^[a-z][a-z0-9_]*$")
 REFERENCE = re.compile(r"\$\{secret:([a-z][a-z0-9_]*)\}")
 # What was meant as a reference but is none: ${secret:Bad-Name}, ${secrets:x}, $secret:x, ${SECRET:x}
 BROKEN_REFERENCE = re.compile(r"\$\{?\s*secrets?\s*:", re.IGNORECASE)
-FORMATS = ("urlsafe", "hex", "uuid", "fernet")
+FORMATS = ("urlsafe", "hex", "uuid", "fernet", "certificate")
 DEFAULT_LENGTH = 40
 MINIMUM_LENGTH = {"urlsafe": 16, "hex": 16}
 SHORT = 8
+# Servers of one service that trust nobody but each other: the certificate is its own authority, whoever has the key is one of them.
+CERTIFICATE_DAYS = 7300
+CERTIFICATE_CONFIG = """\
+[req]
+prompt = no
+distinguished_name = subject
+x509_extensions = own
+[subject]
+CN = {name}
+[own]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth, clientAuth
+"""
 LICENCE_NAME = "enterprise_license"
 LICENCE_PATH = ("setup", "enterprise_license")
 HIDDEN = "<hidden>"
@@ -79,10 +96,28 @@ def generate(spec: SecretSpec) -> str:
         return str(uuid.uuid4())
     if spec.format == "fernet":
         return base64.urlsafe_b64encode(random_source.token_bytes(32)).decode("ascii")
+    if spec.format == "certificate":
+        return _certificate(spec.name.replace("_", "-"))
     letters, alphabet = ("abcdef", "0123456789abcdef") if spec.format == "hex" \
         else (string.ascii_letters, string.ascii_letters + string.digits)
     rest = (random_source.choice(alphabet) for _index in range(spec.length - 1))
     return random_source.choice(letters) + "".join(rest)
+
+
+def _certificate(name: str) -> str:
+    """A private key and its own certificate, PEM, made by the openssl command: OSError or CalledProcessError without it."""
+    with tempfile.TemporaryDirectory() as directory:  # nobody else gets in there
+        files = {kind: os.path.join(directory, kind) for kind in ("config", "key", "certificate")}
+        with open(files["config"], "w", encoding="ascii") as stream:
+            stream.write(CERTIFICATE_CONFIG.format(name=name))
+        command = ["openssl", "req", "-x509", "-config", files["config"], "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                   "-days", str(CERTIFICATE_DAYS), "-keyout", files["key"], "-out", files["certificate"]]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        parts = []
+        for kind in ("key", "certificate"):
+            with open(files[kind], encoding="ascii") as stream:
+                parts.append(stream.read())
+    return "".join(parts)
 
 
 # References
@@ -281,8 +316,13 @@ def resolve(wanted: Wanted) -> Resolution:
             result.store[name] = found[name]
             result.adopted.append(name)
         elif name in specs:
-            result.store[name] = generate(specs[name])
-            result.generated.append(name)
+            try:
+                result.store[name] = generate(specs[name])
+            except (OSError, subprocess.CalledProcessError):
+                result.problems.append(Problem(ERROR, f"required_secrets.{name}", "cannot be made: the host has no openssl command that works",
+                                               "OpenSSL 1.1.1 or newer", "install the package openssl"))
+            else:
+                result.generated.append(name)
         elif name in named:
             result.problems.append(_missing(name, named[name], list(result.store), wanted.place))
     result.values = dict(result.store)

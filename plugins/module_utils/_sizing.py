@@ -15,7 +15,7 @@ import re
 import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
-from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import ERROR, Problem, error, warning
 
 Problems = t.Iterator[Problem]
@@ -253,7 +253,10 @@ def _ports(deployment: Deployment, host: Host) -> Problems:
 
 def _split_ports(deployment: Deployment, host: Host) -> Problems:
     named = _published(deployment)
-    fixed = {deployment.published_port(name): f"codecov_{name}.mode" for name, service in deployment.embedded().items() if service.kind in ("data", "storage")}
+    there = {name: service for name, service in deployment.embedded().items() if service.kind in ("data", "storage")}
+    fixed = {
+        port: f"codecov_{name}.mode" for name, service in there.items() for port in (deployment.published_port(name), *service.peer_ports)
+    }
     for number, setting in {**fixed, **named}.items():
         port = (host.get("ports") or {}).get(str(number)) or {}
         if port.get("held") and not port.get("ours"):
@@ -323,8 +326,20 @@ def _data_versions(deployment: Deployment, host: Host) -> Problems:
             yield Problem(ERROR, setting, message, f"images of version {found}", way_out)
 
 
+def _other_data(deployment: Deployment, host: Host) -> Problems:
+    """Reports that a single storage host keeps are not read by replicated storage, nor the other way round: nobody shall lose sight of them unawares."""
+    for service in deployment.embedded().values():
+        volume = f"{NAME}_{service.other_data['volume']}" if service.other_data else None
+        if volume and (host.get("volume_files") or {}).get(volume):
+            kept, wanted = ("a single storage host", "several") if service.replicated else ("replicated storage", "one")
+            message = f"the volume {volume} holds reports of {kept}, which storage on {wanted} does not read"
+            way_out = f"copy them first, then remove that volume: docs/storage_cluster.md#moving-reports (docker volume rm {volume})"
+            yield error("inventory", message, way_out)
+
+
 RULES: t.Tuple[t.Callable[[Deployment, Host], Problems], ...] = (
     _memory, _disk, _demand, _cpus, _cgroups, _ports, _reachability, _public_name, _clock, _architecture, _data_versions,
+    _other_data,
 )  # fmt: skip
 
 

@@ -91,8 +91,10 @@ options:
         description:
           - V(urlsafe) is letters and digits, V(hex) is hexadecimal digits; both begin with a letter.
           - V(uuid) is a random UUID, V(fernet) a key of 32 bytes in URL-safe base64.
+          - V(certificate) is a private key with its own certificate in PEM, for servers of one service that trust each other and nobody else.
+            Its common name is O(required_secrets[].name) with hyphens. It lasts 20 years. Needs the command C(openssl) on the host.
         type: str
-        choices: [urlsafe, hex, uuid, fernet]
+        choices: [urlsafe, hex, uuid, fernet, certificate]
         default: urlsafe
       length:
         description: Number of characters of V(urlsafe) and V(hex).

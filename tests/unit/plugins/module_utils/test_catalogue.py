@@ -28,7 +28,7 @@ def services(line: str) -> list[Service]:
 
 
 def platform_services() -> list[Service]:
-    return [service for variant in VARIANTS for service in load_platform({"storage": variant}).values()]
+    return [service for variant in (*VARIANTS, "seaweedfs_replicated") for service in load_platform({"storage": variant}).values()]
 
 
 def strings(value: Any) -> list[str]:

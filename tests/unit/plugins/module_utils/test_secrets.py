@@ -5,9 +5,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+import ssl
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,8 +48,9 @@ HASH_KEY = ("services", "minio", "hash_key")
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_generated_values_differ_and_stay_text_in_yaml(format_: str) -> None:
-    values = [generate(SecretSpec("a", format_)) for _index in range(50)]
-    assert len(set(values)) == 50
+    number = 2 if format_ == "certificate" else 50
+    values = [generate(SecretSpec("a", format_)) for _index in range(number)]
+    assert len(set(values)) == number
     for value in values:
         assert yaml.safe_load(yaml.safe_dump({"a": value})) == {"a": value}
 
@@ -56,6 +60,32 @@ def test_formats_are_what_they_say() -> None:
     assert re.fullmatch(r"[a-f][0-9a-f]{31}", generate(SecretSpec("a", "hex", 32)))
     assert uuid.UUID(generate(SecretSpec("a", "uuid"))).version == 4
     assert len(base64.urlsafe_b64decode(generate(SecretSpec("a", "fernet")))) == 32
+
+
+def test_a_certificate_is_its_own_authority_for_both_ends(tmp_path: Path) -> None:
+    file = tmp_path / "peers.pem"
+    file.write_text(generate(SecretSpec("storage_peers", "certificate")), "ascii")
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    server.verify_mode = ssl.CERT_REQUIRED
+    for context in (server, client):
+        context.load_cert_chain(file)
+        context.load_verify_locations(file)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN if hasattr(ssl, "VERIFY_X509_PARTIAL_CHAIN") else ssl.VerifyFlags(0x80000)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
+    for end in [*ends, *ends]:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    assert [dict(part[0] for part in end.getpeercert()["subject"]) for end in ends] == [{"commonName": "storage-peers"}] * 2
+
+
+def test_without_openssl_there_is_no_certificate_but_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    result = resolve(Wanted(template={}, required=(SecretSpec("peers", "certificate"), SecretSpec("other"))))
+    problem, = result.problems
+    assert "install the package openssl" in str(problem)
+    assert result.generated == ["other"]
 
 
 @pytest.mark.parametrize("spec", [SecretSpec("A-b"), SecretSpec("a", "rot13"), SecretSpec("a", "hex", 8), SecretSpec("a", "urlsafe", 5000)])
