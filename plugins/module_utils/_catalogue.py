@@ -59,8 +59,8 @@ class Service:
     optional: bool = False
     region: t.Optional[str] = None
     create_bucket: t.Optional[t.List[str]] = None
-    # Whether there is a variant of it that runs on several hosts as one, and whether this is it. What that takes: ports among them, services that may stand on another host and must be up before, secrets, what a
-    # load balancer asks, and files whose content is said here.
+    # Whether there is a variant of it that runs on several hosts as one, and whether this is it. What that takes: ports among them, services that
+    # may stand on another host and must be up before, secrets, what a load balancer asks, and files whose content is said here.
     replicable: bool = False
     replicated: bool = False
     peer_ports: t.Sequence[int] = ()
