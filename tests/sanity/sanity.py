@@ -17,11 +17,14 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE = REPOSITORY / ".cache" / "sanity"
 COLLECTION = CACHE / "ansible_collections" / "covstack" / "selfhosted"
+# Collections whose code or documentation ours uses: taken from the package `ansible`.
+OTHER_COLLECTIONS = ("amazon",)
 HOME = CACHE / "home"
 PASSED = CACHE / "passed"
 BIN = Path(sys.executable).parent
@@ -92,6 +95,15 @@ def synchronise(files: list[Path]) -> None:
         shutil.copy2(REPOSITORY / name, target, follow_symlinks=False)
 
 
+def link_other_collections() -> None:
+    """Put them where ansible-test, which knows no other path of collections, looks for imports and documentation."""
+    installed = Path(sysconfig.get_path("purelib")) / "ansible_collections"
+    for name in OTHER_COLLECTIONS:
+        link = COLLECTION.parents[1] / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(installed / name)
+
+
 def write_pip_configuration() -> None:
     """ansible-test hides PIP_* variables and the user's home from pip; say in its home what they said."""
     effective = subprocess.run(
@@ -159,6 +171,7 @@ def main(arguments: list[str]) -> int:
         print("ansible-test sanity: passed before with the same files (tests/sanity/run --again repeats it)")
         return 0
     synchronise(files)
+    link_other_collections()
     write_pip_configuration()
     write_pip_bootstrap()
     if arguments:
