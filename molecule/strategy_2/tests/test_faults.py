@@ -38,7 +38,7 @@ def everything_serves(uploads: Uploads) -> t.Iterator[None]:
     wait_until("all web hosts receive requests again", all_receive, 120, 0.5)
     if uploads.unprocessed():
         # What a killed worker had begun waits for the broker's visibility timeout, or for this.
-        playbook("repair")
+        playbook("repair", codecov_health={"stuck_upload_s": 5, "deadline_s": 120})
     wait_until("every accepted upload is processed", lambda: not uploads.unprocessed(), 90, 1)
 
 
