@@ -34,8 +34,8 @@ def on(host: str, script: str) -> str:
     return output("docker", "exec", hosts.container(host), "sh", "-euc", script)
 
 
-def command(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, **settings: t.Any) -> list[str]:
-    chosen = [f"--inventory={path}" for path in inventories]
+def command(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, limit: str = "all", **settings: t.Any) -> list[str]:
+    chosen = [*(f"--inventory={path}" for path in inventories), f"--limit={limit}"]
     extra = ["--extra-vars", json.dumps(settings)] if settings else []
     # At the lowest priority: a controller is another machine than the hosts.
     return ["nice", "-n", "19", str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}", *chosen, *extra]
@@ -45,8 +45,8 @@ def environment() -> dict[str, str]:
     return {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 
 
-def playbook(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, fails: bool = False, **settings: t.Any) -> str:
-    done = subprocess.run(command(verb, inventories, **settings), cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=900, check=False)
+def playbook(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, fails: bool = False, limit: str = "all", **settings: t.Any) -> str:
+    done = subprocess.run(command(verb, inventories, limit, **settings), cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=900, check=False)
     assert (done.returncode != 0) == fails, done.stdout[-5000:] + done.stderr[-2000:]
     return done.stdout
 

@@ -115,9 +115,25 @@ def test_a_web_host_that_is_cut_off(uploads: Uploads, service: str, port: int) -
     assert interruption.seconds < 5
 
 
+def test_an_upgrade_while_a_balancer_is_down(uploads: Uploads) -> None:
+    standby = next(name for name in BALANCERS if name != holder())
+    before = {server: active(server) for server in WEB}
+    run("docker", "kill", hosts.container(standby))
+    try:
+        with clients("upgrade without the standby balancer", uploads):
+            said = playbook("upgrade", limit=f"all:!{standby}", codecov_versions=other_version())
+    finally:
+        hosts.restart(standby)
+    assert f"{standby} did not answer and was passed over" in said
+    assert all(active(server)["slot"] != before[server]["slot"] for server in WEB)
+
+
+def other_version() -> dict[str, str]:
+    return OLD if "26.7.6" in on(WEB[0], "docker ps --format '{{.Image}}'") else NEW
+
+
 def test_a_controller_killed_in_the_middle_of_an_upgrade(uploads: Uploads) -> None:
-    versions = OLD if "26.7.6" in on(WEB[0], "docker ps --format '{{.Image}}'") else NEW
-    before = active(WEB[0])
+    versions, before = other_version(), active(WEB[0])
     with clients("upgrade, killed in the middle, then run again", uploads):
         process = subprocess.Popen(
             command("upgrade", codecov_versions=versions),
