@@ -162,7 +162,7 @@ class Haproxy:
 
     def save(self) -> None:
         """For the process that the next reload, or restart, starts."""
-        temporary = f"{self.state_file}.new"
+        temporary = f"{self.state_file}.{os.getpid()}"  # several hosts of a batch are drained at once
         with open(temporary, "w", encoding="utf-8") as stream:
             stream.write(ask(self.admin, "show servers state") + "\n")
         os.replace(temporary, self.state_file)

@@ -471,10 +471,13 @@ def _defaults(settings: Settings) -> t.List[str]:
         f"  timeout queue {timeouts['queue_s']}s",
         f"  timeout http-request {timeouts['headers_s']}s",
         f"  timeout http-keep-alive {timeouts['keep_alive_s']}s",
+        "  # A dead host closes nothing: requests that it was answering would hang as long as a slow answer may take.",
+        "  option srvtcpka",
+        *(f"  srvtcpka-{name}" for name in ("idle 4s", "intvl 2s", "cnt 3")),
         f"  timeout check {settings.check['timeout_ms']}ms",
         f"  default-server inter {settings.check['interval_ms']}ms fastinter {max(100, settings.check['interval_ms'] // 2)}ms"
         f" downinter {settings.check['interval_ms']}ms fall {settings.check['fall']} rise {settings.check['rise']}"
-        " observe layer4 error-limit 3 on-error fail-check init-addr libc,last,none",
+        " observe layer4 error-limit 3 on-error fail-check init-addr libc,last,none tcp-ut 10s",
     ]
 
 
@@ -724,9 +727,10 @@ if sys.argv[1:] != ["start"]:
 else:
     state = open(STATE).read() if os.path.exists(STATE) else None
 if state:
-    with open(STATE + ".new", "w") as file:
+    temporary = STATE + "." + str(os.getpid())
+    with open(temporary, "w") as file:
         file.writelines(with_ports(state, configured_ports()))
-    os.replace(STATE + ".new", STATE)
+    os.replace(temporary, STATE)
 """
 
 

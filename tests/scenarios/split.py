@@ -12,6 +12,7 @@ import subprocess
 import sys
 import typing as t
 
+import yaml
 from lab import hosts
 from lab.load import Load
 from lab.shell import ROOT, output
@@ -49,6 +50,21 @@ def playbook(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, fai
     done = subprocess.run(command(verb, inventories, limit, **settings), cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=900, check=False)
     assert (done.returncode != 0) == fails, done.stdout[-5000:] + done.stderr[-2000:]
     return done.stdout
+
+
+def inventories_without(names: t.Sequence[str], directory: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    """The scenario's inventories as they are after somebody took hosts out of them."""
+    (directory / "group_vars").symlink_to(SCENARIO / "inventory/group_vars")
+    for number, path in enumerate((SCENARIO / "inventory/hosts.yml", HOSTS)):
+        (directory / f"{number}.yml").write_text(yaml.safe_dump(_without(names, yaml.safe_load(path.read_text()))))
+    return (INVENTORIES[0], directory / "0.yml", directory / "1.yml")
+
+
+def _without(names: t.Sequence[str], tree: t.Any) -> t.Any:
+    if not isinstance(tree, dict):
+        return tree
+    kept = {key: _without(names, value) for key, value in tree.items() if key not in names}
+    return {key: value for key, value in kept.items() if not (key == "load_balancers" and not value["hosts"])}
 
 
 @contextlib.contextmanager

@@ -48,7 +48,11 @@ class Uploads:
         command += ["-C", commit, "-B", "main", "-f", "lcov.info", "--disable-search"]
         # The token goes through the environment: arguments can be read by every user of the machine.
         environment = {**os.environ, "CODECOV_TOKEN": self.token}
-        done = subprocess.run(command, cwd=self.directory, env=environment, text=True, capture_output=True, timeout=120, check=False)
+        try:
+            done = subprocess.run(command, cwd=self.directory, env=environment, text=True, capture_output=True, timeout=120, check=False)
+        except subprocess.TimeoutExpired:
+            self.refused.append("no answer within 120 s")
+            return
         if done.returncode == 0:
             self.accepted.append(commit)
         else:

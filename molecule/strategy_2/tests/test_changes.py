@@ -9,7 +9,6 @@ import re
 import urllib.request
 
 import pytest
-import yaml
 from lab.shell import wait_until
 from scenarios import split
 from scenarios.split import BALANCERS, NEW, URL, WEB, active, clients, containers, holder, on, playbook, receives
@@ -107,17 +106,7 @@ def test_a_rollback_goes_from_host_to_host_without_a_failed_request(uploads: Upl
 
 def test_balancers_of_others_notice_a_drained_host_by_its_readiness(uploads: Uploads, tmp_path: pathlib.Path) -> None:
     """The same two balancers, but the playbook knows nothing of them: only what readiness answers keeps requests away."""
-    tree = []
-    for number, path in enumerate((split.SCENARIO / "inventory/hosts.yml", split.HOSTS)):
-        inventory = yaml.safe_load(path.read_text())
-        for groups in (inventory.get("all", {}).get("children", {}), inventory.get("codecov", {}).get("children", {})):
-            groups.pop("load_balancers", None)
-            if groups.get("codecov", {}).get("hosts"):
-                groups["codecov"]["hosts"] = {name: value for name, value in groups["codecov"]["hosts"].items() if name not in BALANCERS}
-        tree.append(tmp_path / f"{number}.yml")
-        tree[-1].write_text(yaml.safe_dump(inventory))
-    (tmp_path / "group_vars").symlink_to(split.SCENARIO / "inventory/group_vars")
-    inventories = (split.ROOT / "molecule/shared/inventory", *tree)
+    inventories = split.inventories_without(BALANCERS, tmp_path)
     others = {"codecov_load_balancer": {"mode": "external", "drain_s": 6}, "codecov_virtual_address": ""}
     with clients("upgrade behind balancers of others", uploads, at_least=2400):
         playbook("upgrade", inventories, codecov_versions=NEW, **others)
@@ -125,9 +114,20 @@ def test_balancers_of_others_notice_a_drained_host_by_its_readiness(uploads: Upl
     wait_until("all receive", all_receive, 20, 0.5)
 
 
+def test_a_host_is_taken_out_and_added_again_without_a_failed_request(uploads: Uploads, tmp_path: pathlib.Path) -> None:
+    with clients("scale in", uploads, at_least=2400):
+        playbook("remove", limit=WEB[1])
+        playbook("scale", split.inventories_without(WEB[1:], tmp_path), codecov_versions=NEW, codecov_high_availability=False)
+    assert containers(WEB[1]) == {}
+    assert all(WEB[1] not in on(balancer, "cat /etc/covstack/load_balancer/haproxy.cfg") for balancer in BALANCERS)
+    with clients("scale out", uploads, at_least=2400):
+        playbook("scale", codecov_versions=NEW)
+    assert set(containers(WEB[1])) == runs(active(WEB[0])["slot"]) and all_receive()
+
+
 def test_every_change_has_its_audit_line_on_every_host() -> None:
-    for server, lines in ((name, on(name, "grep -c ' runs release ' /opt/codecov/audit.log")) for name in WEB):
-        assert int(lines) == (5 if server == WEB[0] else 4), server
+    changes = [int(on(server, "grep -c ' runs release ' /opt/codecov/audit.log")) for server in WEB]
+    assert changes == [5, 5], "the first host was the gate of a release that was refused, the second was added again"
     assert "refused release" in on(WEB[0], "cat /opt/codecov/audit.log")
 
 
