@@ -80,7 +80,8 @@ def _base(deployment: Deployment, service: Service, labels: t.Sequence[str]) -> 
     values = deployment.values()
     # Only what stands on several hosts as one names them.
     of_storage = deployment.storage_values() if service.replicated else None
-    command, probe = (resolve(part, of_storage) if of_storage else part for part in (service.command, service.probe))
+    command = resolve(service.command, of_storage) if of_storage else service.command
+    probe: t.Mapping[str, t.Any] = resolve(service.probe, of_storage) if of_storage else service.probe
     rendered: t.Dict[str, t.Any] = {
         "image": deployment.image(service),
         "restart": "unless-stopped",

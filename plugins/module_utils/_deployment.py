@@ -202,6 +202,7 @@ class Deployment:
         health = [f"{STORAGE_MASTER_PORT}/cluster/healthz"] if self.host in masters else []
         return {
             "storage_address": self.host.address,
+            "storage_others": " ".join(host.address for host in self.placement.of_kind("storage") if host != self.host),
             "storage_is_master": str(self.host in masters).lower(),
             "storage_masters": ",".join(f"{host.address}:{STORAGE_MASTER_PORT}" for host in masters),
             "storage_health": " ".join([*health, "8888/healthz", "9334/healthz", "8333/healthz"]),

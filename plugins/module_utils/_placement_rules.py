@@ -277,5 +277,3 @@ RULES: t.Tuple[t.Callable[[Deployment], Problems], ...] = (
 def placement_problems(deployment: Deployment) -> t.List[Problem]:
     """What is wrong with the placement of a split deployment, errors and warnings. The same whichever host it is asked for."""
     return [problem for rule in RULES for problem in rule(deployment)] if deployment.placement.is_split else []
-
-

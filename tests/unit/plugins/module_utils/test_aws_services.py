@@ -117,7 +117,9 @@ def test_partitions(region: str, partition: str) -> None:
     assert partition_of(region) == partition
 
 
-@pytest.mark.parametrize(("current", "wanted", "fits"), [("17.2", "17", True), ("17", "17", True), ("17.10", "17.1", False), ("7.1.0", "7.1", True), ("170", "17", False)])
+@pytest.mark.parametrize(
+    ("current", "wanted", "fits"), [("17.2", "17", True), ("17", "17", True), ("17.10", "17.1", False), ("7.1.0", "7.1", True), ("170", "17", False)]
+)
 def test_versions(current: str, wanted: str, fits: bool) -> None:
     assert version_fits(current, wanted) is fits
 
