@@ -50,8 +50,6 @@ def static_configuration(deployment: Deployment) -> t.Dict[str, t.Any]:
             "docker": {
                 "endpoint": "tcp://socket_proxy:2375",
                 "exposedByDefault": False,
-                # While no container of a service is healthy: 503, which clients try again, and not 404, which they take for final.
-                "allowEmptyServices": True,
                 "network": f"{NAME}_app",
                 "constraints": f"Label(`covstack.deployment`,`{NAME}`)",
             },

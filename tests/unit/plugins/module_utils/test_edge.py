@@ -52,8 +52,9 @@ def test_nothing_phones_home_and_nothing_is_exposed_by_itself(over: dict[str, An
     assert configuration["providers"]["docker"]["endpoint"] == "tcp://socket_proxy:2375"
 
 
-def test_while_nothing_is_healthy_clients_are_told_to_come_again() -> None:
-    assert static_configuration(deployment())["providers"]["docker"]["allowEmptyServices"] is True
+def test_a_service_has_only_containers_that_are_healthy() -> None:
+    """With allowEmptyServices Traefik 3.7 lists an unhealthy container as a server without an address, and answers 500 for it."""
+    assert "allowEmptyServices" not in static_configuration(deployment())["providers"]["docker"]
 
 
 def test_without_tls_the_one_public_entry_point_serves() -> None:
