@@ -71,7 +71,7 @@ def test_with_tls_http_is_only_redirected(over: dict[str, Any]) -> None:
     assert "tls" in points["secure"]["http"]
     joined = deployment(over)
     public = {**routes(joined)["http"]["routers"], **active_route(joined, "blue")["http"]["routers"]}
-    assert {entry for name, router in public.items() if name != "control" for entry in router["entryPoints"]} == {"secure"}
+    assert {entry for name, router in public.items() if name != "control" for entry in router["entryPoints"]} & {"public", "secure"} == {"secure"}
 
 
 def test_behind_a_load_balancer_the_redirect_goes_to_the_public_port() -> None:
@@ -130,8 +130,25 @@ def test_the_bucket_leads_to_the_embedded_storage(provider: str, port: int) -> N
 
 def test_external_storage_is_not_served() -> None:
     dynamic = routes(deployment(base=EXTERNAL))["http"]
-    assert "services" not in dynamic
-    assert set(dynamic["routers"]) == {"control"}
+    assert set(dynamic["services"]) == {"unavailable"}
+    assert set(dynamic["routers"]) == {"control", "unavailable"}
+
+
+def test_what_no_container_serves_is_unavailable_and_not_missing() -> None:
+    """Wherever requests for the application arrive; a router of the application always comes first."""
+    joined = deployment()
+    dynamic = routes(joined)["http"]
+    router = dynamic["routers"]["unavailable"]
+    entry_points = static_configuration(joined)["entryPoints"]
+    assert set(router["entryPoints"]) == set(entry_points) - {"public", "control", "metrics"}
+    assert router["priority"] < active_route(joined, "blue")["http"]["routers"]["codecov"]["priority"]
+    assert router["priority"] < len(router["rule"]), "the priority of the containers' routers, which have the same rule"
+    assert dynamic["services"][router["service"]] == {"loadBalancer": {"servers": []}}
+
+
+def test_a_redirected_port_stays_a_redirection() -> None:
+    joined = deployment({"codecov_tls": {"mode": "self_signed"}})
+    assert "public" not in routes(joined)["http"]["routers"]["unavailable"]["entryPoints"]
 
 
 @pytest.mark.parametrize(("line", "entry"), [("codecov", "gateway"), ("codecov_enterprise", "web")])
