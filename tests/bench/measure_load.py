@@ -20,7 +20,7 @@ from lab.load import Load, Result, percentile
 from . import deployment, peers
 from .harness import Bench
 
-RATE = 80
+RATE = 200
 STEADY_SECONDS = 12
 REQUESTS_AT_LEAST = 20_000
 OLD = {"codecov_versions": dict.fromkeys(deployment.IMAGE, deployment.PREVIOUS)}
