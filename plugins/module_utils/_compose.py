@@ -289,20 +289,32 @@ def _application_networks(deployment: Deployment, service: Service) -> t.Any:
     return networks
 
 
+def _predecessors(deployment: Deployment, service: Service) -> t.List[str]:
+    """What must be healthy before the service starts, and stops after it.
+
+    A gateway comes after the services behind it and ends its requests before they go. A worker takes no task of a release whose web services
+    do not come up; and what serves meanwhile keeps a part of the processor, since the two that take longest do not start at once.
+    """
+    if service.tier == "worker":
+        names = {other.name for other in deployment.line.services.values() if other.tier == "web" and other.config}
+    else:
+        names = {upstream.get("service", name) for name, upstream in service.upstreams.items()}
+    return sorted(names & set(deployment.services()))
+
+
 def _application_service(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
     labels = ["covstack.slot=${SLOT}", "covstack.release=${RELEASE}", *(_edge_labels(service) if service.tier == "web" and not deployment.is_split else [])]
     rendered = _base(deployment, service, labels)
     environment = {**rendered.get("environment", {}), **_application_environment(deployment, service)}
     volumes = _application_volumes(deployment, service)
-    upstreams = sorted({upstream.get("service", name) for name, upstream in service.upstreams.items()})
+    predecessors = _predecessors(deployment, service)
     return {
         **rendered,
         **({"environment": environment} if environment else {}),
         **({"volumes": volumes} if volumes else {}),
         **({"ports": [_published(deployment.settings["codecov_web_port"], service.port)]} if deployment.is_split and service.entry else {}),
         "networks": _application_networks(deployment, service),
-        # A stop goes the other way round: the gateway finishes its requests before the services behind it go.
-        **({"depends_on": upstreams} if upstreams else {}),
+        **({"depends_on": {name: {"condition": "service_healthy"} for name in predecessors}} if predecessors else {}),
         "scale": f"${{{_replicas_variable(service.name)}}}",
     }
 

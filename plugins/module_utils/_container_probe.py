@@ -37,6 +37,8 @@ DRAIN_FILE = "/tmp/covstack-drain"
 DEFAULT_CONFIG = "/config/codecov.yml"
 PROBE_PREFIX = "covstack-probe"
 DAY = 86400
+# Questions and repairs, and what follows them, leave the processor to what serves beside them; a health check must not wait behind it.
+YIELDING, NICENESS = ("check", "repair"), 10
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 
@@ -1079,6 +1081,16 @@ def celery_app(config: Config, timeout: float) -> Any:
     return app
 
 
+def ping_until_answered(app: Any, node: str, timeout: float) -> list[dict[str, Any]]:
+    """A ping is published to those who listen at that moment; a node that comes up a second later never hears of it."""
+    end = time.monotonic() + timeout
+    while True:
+        left = end - time.monotonic()
+        answers = app.control.ping(destination=[node], timeout=max(0.1, min(1.0, left)), limit=1)
+        if answers or left <= 1.0:
+            return answers or []
+
+
 def command_worker(options: argparse.Namespace) -> int:
     """The node of this container answers through the broker. A draining one does not, and is none the worse for it."""
     if os.path.exists(DRAIN_FILE):
@@ -1086,7 +1098,7 @@ def command_worker(options: argparse.Namespace) -> int:
         return 0
     node = f"celery@{os.environ.get('HOSTNAME') or socket.gethostname()}"
     try:
-        answers = celery_app(Config.load(), options.timeout).control.ping(destination=[node], timeout=options.timeout, limit=1)
+        answers = ping_until_answered(celery_app(Config.load(), options.timeout), node, options.timeout)
     except Finding as finding:
         say(finding.cause)
         return 1
@@ -1600,6 +1612,8 @@ def main(arguments: list[str] | None = None) -> int:
     options, following = parser().parse_args(given[:end]), given[end + 1 :]
     if following and options.command != "check":
         parser().error(f"{options.command} takes no command to run afterwards")
+    if options.command in YIELDING:
+        os.nice(NICENESS)
     commands = {"http": command_http, "worker": command_worker, "check": command_check, "repair": command_repair, "serve": command_serve}
     status = commands[options.command](options)
     if following and status == 0:

@@ -50,8 +50,6 @@ def static_configuration(deployment: Deployment) -> t.Dict[str, t.Any]:
             "docker": {
                 "endpoint": "tcp://socket_proxy:2375",
                 "exposedByDefault": False,
-                # While no container of a service is healthy: 503, which clients try again, and not 404, which they take for final.
-                "allowEmptyServices": True,
                 "network": f"{NAME}_app",
                 "constraints": f"Label(`covstack.deployment`,`{NAME}`)",
             },
@@ -71,6 +69,16 @@ def static_configuration(deployment: Deployment) -> t.Dict[str, t.Any]:
     return configuration
 
 
+# A request that no other router takes: while no container behind an entry point is well, that is, and Traefik has no router for it. Its own
+# answer would be 404, which uploaders take for final; of a service without servers it is 503, which they repeat.
+UNAVAILABLE = "unavailable"
+PRIORITIES = {UNAVAILABLE: 1, NAME: 2, "storage": 100}
+
+
+def _slot_entry_points(deployment: Deployment) -> t.List[str]:
+    return [f"{service}-{slot}" for service, by_slot in deployment.slot_ports().items() for slot in by_slot]
+
+
 def _entry_points(deployment: Deployment) -> t.List[str]:
     return ["secure"] if deployment.edge_tls else ["public"]
 
@@ -78,17 +86,23 @@ def _entry_points(deployment: Deployment) -> t.List[str]:
 def routes(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Dynamic configuration that does not depend on the active slot."""
     routers: t.Dict[str, t.Any] = {"control": {"entryPoints": ["control"], "rule": "PathPrefix(`/api`)", "service": "api@internal"}}
-    services: t.Dict[str, t.Any] = {}
+    routers[UNAVAILABLE] = {
+        "entryPoints": [*_entry_points(deployment), *_slot_entry_points(deployment)],
+        "rule": "PathPrefix(`/`)",
+        "priority": PRIORITIES[UNAVAILABLE],
+        "service": UNAVAILABLE,
+    }
+    services: t.Dict[str, t.Any] = {UNAVAILABLE: {"loadBalancer": {"servers": []}}}
     if deployment.mode("storage") == "embedded":
         bucket = deployment.storage()["bucket"]
         rule = f"Path(`/{bucket}`) || PathPrefix(`/{bucket}/`)"
-        routers["storage"] = {"entryPoints": _entry_points(deployment), "rule": rule, "priority": 100, "service": "storage"}
+        routers["storage"] = {"entryPoints": _entry_points(deployment), "rule": rule, "priority": PRIORITIES["storage"], "service": "storage"}
         services["storage"] = {"loadBalancer": {"servers": [{"url": f"http://storage:{deployment.platform['storage'].port}"}]}}
     dynamic: t.Dict[str, t.Any] = {
         "http": {
             "routers": routers,
             "middlewares": {"retry": {"retry": {"attempts": 4, "initialInterval": "50ms"}}},
-            **({"services": services} if services else {}),
+            "services": services,
         }
     }
     if deployment.settings["codecov_tls"]["mode"] in ("certificate", "self_signed"):
@@ -103,7 +117,7 @@ def active_route(deployment: Deployment, slot: str) -> t.Dict[str, t.Any]:
     router = {
         "entryPoints": _entry_points(deployment),
         "rule": "PathPrefix(`/`)",
-        "priority": 1,
+        "priority": PRIORITIES[NAME],
         "service": f"{entry}-{slot}@docker",
         "middlewares": ["retry"],
     }

@@ -107,10 +107,10 @@ def mismatch(probe: Mapping[str, Any], status: int, headers: Any, text: str) -> 
 
 STATUS_CAUSES = {
     400: ("the application does not accept this host name", "set setup.api_allowed_hosts, or correct codecov_url"),
-    404: ("the edge has no route: no slot is switched on, or no healthy container of the service is there", "see the probes edge and container_*"),
+    404: ("the edge has no route: another program answers, or one that an earlier run configured", "see the probe edge, and deploy again"),
     500: ("the application failed; most often it cannot reach its database", "see the probes postgres and redis, and the logs of the api"),
     502: ("the edge or the gateway has no working connection to the service", "see the container probes"),
-    503: ("no healthy container is behind the edge or the gateway", "see the container probes"),
+    503: ("no slot is switched on, or no healthy container is behind the edge or the gateway", "see the container probes"),
     504: ("the service did not answer the edge in time", "look for a frozen service or dependency"),
 }
 

@@ -17,6 +17,7 @@ import asyncio
 import ctypes
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -101,14 +102,16 @@ async def run(url: str, rate: float, seconds: float | None, paths: t.Mapping[str
 class Load:
     """The same in a process of its own, so that what it measures does not wait for the test.
 
-    As long as the block runs; with at_least also after it, until so many requests were sent.
+    As long as the block runs; with at_least also after it, until so many requests were sent. A realtime one never waits for a processor: it
+    measures as if the clients were on another machine.
     """
 
     result: Result
 
-    def __init__(self, url: str, rate: float = 100, paths: t.Sequence[str] = (), at_least: int = 0) -> None:
+    def __init__(self, url: str, rate: float = 100, paths: t.Sequence[str] = (), at_least: int = 0, realtime: bool = False) -> None:
         chosen = [argument for path in paths for argument in ("--path", path)]
         self.command = [sys.executable, "-m", "lab.load", url, "--rate", str(rate), "--at-least", str(at_least), *chosen]
+        self.command += ["--realtime"] if realtime else []
         self.patience = at_least / rate + TIMEOUT * 3
 
     def __enter__(self) -> Load:
@@ -142,7 +145,10 @@ def main(arguments: t.Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, help="default: until SIGTERM")
     parser.add_argument("--at-least", type=int, default=0, help="requests to send before it ends, also after its time or SIGTERM")
     parser.add_argument("--path", action="append", default=[], help="default: " + " ".join(PATHS))
+    parser.add_argument("--realtime", action="store_true", help="never wait for a processor (needs root)")
     options = parser.parse_args(arguments)
+    if options.realtime:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     paths = {path: PATHS.get(path, "") for path in options.path} or PATHS
     end_with_parent()
     print(json.dumps(dataclasses.asdict(asyncio.run(run(options.url.rstrip("/"), options.rate, options.seconds, paths, options.at_least)))))

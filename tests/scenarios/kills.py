@@ -3,14 +3,15 @@
 """Deployments killed in the middle of their tasks, on several hosts side by side, each compared with an uninterrupted run on the same host.
 
 A story begins on a host that serves one version and deploys the other: a run is killed before the switch, the run that repairs it is killed after
-the switch, the next one is left alone. Then the host must look as it does after an uninterrupted change. Which tasks there are to be killed in
-is not written down here: an uninterrupted run tells."""
+the switch, the next one is left alone. Then the host must look as it does after an uninterrupted change. Changes of the number of containers and of the
+platform are killed in the tasks that only they execute. Which tasks there are to be killed in is not written down here: uninterrupted runs tell."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 import threading
 import time
 import typing as t
@@ -22,6 +23,9 @@ from .playbooks import Deployment, Task
 
 OLD = {"codecov_versions": {"api": "26.6.11", "worker": "26.6.11"}}
 NEW: dict[str, t.Any] = {}  # the catalogue's versions
+SCALED = {"codecov_replicas": {"api": 2, "worker": 2}}
+WITH_METRICS = {"codecov_edge": {"metrics_address": "127.0.0.1:9100"}}
+SAME_RELEASE = (NEW, SCALED, NEW, WITH_METRICS, NEW)  # from each to the next is a change that rolls no release out
 SECRETS = "/opt/codecov/secrets.yml"
 TRIES = 4  # a task may be over before the kill comes when the machine has less to do than in the run that was measured
 
@@ -62,7 +66,7 @@ class KilledRuns:
 
     def lend(self, deployment: Deployment) -> None:
         """One more host, which serves the new version already."""
-        self._futures.append(self._pool.submit(self._in_time, self._work, deployment))
+        self._futures.append(self._pool.submit(self._in_time, self._change_and_work, deployment))
 
     def finish(self) -> None:
         for future in concurrent.futures.as_completed(self._futures):
@@ -184,6 +188,35 @@ class KilledRuns:
         assert kill.tries < TRIES, f"{kill.task.key}: over before the kill, {TRIES} times"
         with self._lock:
             self._before.append(Kill(dataclasses.replace(kill.task, seconds=kill.task.seconds / 2), kill.tries + 1))
+
+    # ---- changes that roll no release out ---------------------------------------------------------------------------------------------
+    def _change_and_work(self, deployment: Deployment) -> None:
+        self._planned.wait()
+        for change in itertools.pairwise(SAME_RELEASE):
+            started = time.monotonic()
+            tasks, expected = deployment.run("deploy", change[1]).tasks, picture(deployment.host)
+            self._say(deployment, started, f"change to {change[1]}, uninterrupted")
+            with self._lock:
+                new = [task for task in tasks if task.key not in self._wanted]
+                self._wanted |= {task.key for task in new}
+            for task in new:
+                self._kill_change(deployment, task, change, expected)
+        self._work(deployment)
+
+    def _kill_change(self, deployment: Deployment, task: Task, change: tuple[t.Mapping[str, t.Any], t.Mapping[str, t.Any]], expected: Picture) -> None:
+        started = time.monotonic()
+        before, after = change
+        for number in range(TRIES + 1):
+            deployment.run("deploy", before)
+            found = deployment.kill_in(dataclasses.replace(task, seconds=task.seconds / 2**number), after)
+            deployment.run("deploy", after)
+            self._compare(deployment, expected, picture(deployment.host), [found or "no task"])
+            if found == task.key:
+                break
+        assert found == task.key, f"{task.key}: over before the kill, {TRIES} times"
+        with self._lock:
+            self.killed.add(task.key)
+        self._say(deployment, started, f"change to {after}, killed in {found}; repaired")
 
     def _compare(self, deployment: Deployment, expected: Picture, found: Picture, died: t.Sequence[str]) -> None:
         other = differences(expected, found)

@@ -80,6 +80,18 @@ def test_a_real_uploader_is_served(tmp_path: pathlib.Path) -> None:
     wait_until("the upload is processed", lambda: not uploads.unprocessed(), 60, 1)
 
 
+def test_a_service_without_containers_is_unavailable_and_not_missing(host) -> None:
+    """Uploaders repeat a request that ends with 503, and take 404 for final."""
+    gateway = host.check_output("docker ps --filter label=covstack.service=gateway --format '{{.Names}}'")
+    host.check_output("docker stop %s", gateway)
+    try:
+        wait_until("nothing serves", lambda: status_of("/api_health/") != 200, 20, 0.2)
+        assert status_of("/api_health/") == 503
+    finally:
+        host.check_output("docker start %s", gateway)
+        wait_until("the gateway serves again", lambda: status_of("/api_health/") == 200, 60, 0.5)
+
+
 def test_only_the_public_port_is_published(host) -> None:
     ports = host.check_output("docker ps --format '{{.Ports}}'")
     assert set(re.findall(r"([0-9.]+:\d+)->", ports)) == {"0.0.0.0:80"}

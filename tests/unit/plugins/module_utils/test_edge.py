@@ -52,8 +52,9 @@ def test_nothing_phones_home_and_nothing_is_exposed_by_itself(over: dict[str, An
     assert configuration["providers"]["docker"]["endpoint"] == "tcp://socket_proxy:2375"
 
 
-def test_while_nothing_is_healthy_clients_are_told_to_come_again() -> None:
-    assert static_configuration(deployment())["providers"]["docker"]["allowEmptyServices"] is True
+def test_a_service_has_only_containers_that_are_healthy() -> None:
+    """With allowEmptyServices Traefik 3.7 lists an unhealthy container as a server without an address, and answers 500 for it."""
+    assert "allowEmptyServices" not in static_configuration(deployment())["providers"]["docker"]
 
 
 def test_without_tls_the_one_public_entry_point_serves() -> None:
@@ -70,7 +71,7 @@ def test_with_tls_http_is_only_redirected(over: dict[str, Any]) -> None:
     assert "tls" in points["secure"]["http"]
     joined = deployment(over)
     public = {**routes(joined)["http"]["routers"], **active_route(joined, "blue")["http"]["routers"]}
-    assert {entry for name, router in public.items() if name != "control" for entry in router["entryPoints"]} == {"secure"}
+    assert {entry for name, router in public.items() if name != "control" for entry in router["entryPoints"]} & {"public", "secure"} == {"secure"}
 
 
 def test_behind_a_load_balancer_the_redirect_goes_to_the_public_port() -> None:
@@ -129,8 +130,25 @@ def test_the_bucket_leads_to_the_embedded_storage(provider: str, port: int) -> N
 
 def test_external_storage_is_not_served() -> None:
     dynamic = routes(deployment(base=EXTERNAL))["http"]
-    assert "services" not in dynamic
-    assert set(dynamic["routers"]) == {"control"}
+    assert set(dynamic["services"]) == {"unavailable"}
+    assert set(dynamic["routers"]) == {"control", "unavailable"}
+
+
+def test_what_no_container_serves_is_unavailable_and_not_missing() -> None:
+    """Wherever requests for the application arrive; a router of the application always comes first."""
+    joined = deployment()
+    dynamic = routes(joined)["http"]
+    router = dynamic["routers"]["unavailable"]
+    entry_points = static_configuration(joined)["entryPoints"]
+    assert set(router["entryPoints"]) == set(entry_points) - {"public", "control", "metrics"}
+    assert router["priority"] < active_route(joined, "blue")["http"]["routers"]["codecov"]["priority"]
+    assert router["priority"] < len(router["rule"]), "the priority of the containers' routers, which have the same rule"
+    assert dynamic["services"][router["service"]] == {"loadBalancer": {"servers": []}}
+
+
+def test_a_redirected_port_stays_a_redirection() -> None:
+    joined = deployment({"codecov_tls": {"mode": "self_signed"}})
+    assert "public" not in routes(joined)["http"]["routers"]["unavailable"]["entryPoints"]
 
 
 @pytest.mark.parametrize(("line", "entry"), [("codecov", "gateway"), ("codecov_enterprise", "web")])
