@@ -20,6 +20,7 @@ from lab import hosts
 from lab.shell import ROOT, output
 
 CODECOV_CLI = ROOT / ".cache/codecov-cli/bin/codecovcli"
+SLUG = "acme/demo"
 COVERAGE = 75.0  # of the report below
 REPORT = "TN:\nSF:app.py\nDA:1,1\nDA:2,1\nDA:3,1\nDA:4,0\nend_of_record\n"
 CREATE_REPOSITORY = """
@@ -44,7 +45,7 @@ class Uploads:
 
     def one(self) -> None:
         commit = secrets.token_hex(20)
-        command = [str(CODECOV_CLI), "--disable-telem", "-u", self.url, "upload-process", "--fail-on-error", "--git-service", "github", "-r", "acme/demo"]
+        command = [str(CODECOV_CLI), "--disable-telem", "-u", self.url, "upload-process", "--fail-on-error", "--git-service", "github", "-r", SLUG]
         command += ["-C", commit, "-B", "main", "-f", "lcov.info", "--disable-search"]
         # The token goes through the environment: arguments can be read by every user of the machine.
         environment = {**os.environ, "CODECOV_TOKEN": self.token}
