@@ -24,11 +24,12 @@ def _link_checkout() -> None:
 
 
 def _install_collection_loader() -> None:
-    """Use Ansible's own import hook: `ansible_collections` is a namespace that it also serves from its site-packages."""
+    """Use Ansible's own import hook: `ansible_collections` is a namespace that it also serves from its site-packages, and from the places in ansible.cfg."""
+    from ansible import constants
     from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
     if not any(isinstance(hook, _AnsibleCollectionFinder) for hook in sys.meta_path):
-        finder = _AnsibleCollectionFinder(paths=[str(COLLECTIONS)])
+        finder = _AnsibleCollectionFinder(paths=[str(COLLECTIONS), *constants.config.get_config_value("COLLECTIONS_PATHS")])
         finder._install()
 
 
