@@ -526,6 +526,40 @@ def check_redis(context: Context) -> str:
     return ", broker ".join(details)
 
 
+def seconds_since_start() -> float:
+    """How long the first process of this container has run, by the clock of the kernel, which nobody sets."""
+    with open("/proc/1/stat", encoding="utf-8", errors="replace") as stream:
+        ticks = int(stream.read().rpartition(")")[2].split()[19])
+    with open("/proc/uptime", encoding="utf-8") as stream:
+        return float(stream.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def redis_uptime(url: str, timeout: float) -> int | None:
+    redis = package("redis")
+    try:
+        seconds = connect_redis(url, timeout).info("server").get("uptime_in_seconds")
+    except (redis.exceptions.RedisError, ValueError) as error:
+        raise redis_finding(error, url) from None
+    return None if seconds is None else int(seconds)
+
+
+def check_redis_restart(context: Context) -> str:
+    """By the ages of both: it sees restarts of a Redis on any host, and no clock of another host counts."""
+    known = [redis_uptime(url, context.timeout) for url in dict.fromkeys((context.config.redis_url, context.config.broker_url))]
+    return judge_ages(seconds_since_start(), [seconds for seconds in known if seconds is not None])
+
+
+def judge_ages(own: float, of_redis: list[int]) -> str:
+    if not of_redis:
+        raise skipped("Redis does not say how long it has run")
+    youngest = min(of_redis)
+    detail = f"Redis has run for {youngest} s, {socket.gethostname()} for {own:.0f} s"
+    if own > youngest + 1:  # Redis counts whole seconds
+        raise Finding("Redis was restarted under it: a process that had sent a task before hangs in its next one, for good",
+                      "run the playbook covstack.selfhosted.repair", WARNING, detail)
+    return detail
+
+
 # Object storage
 
 
@@ -961,6 +995,7 @@ def check_inside_url(context: Context) -> str:
 CHECKS: dict[str, tuple[Callable[[Context], str], str]] = {
     "postgres": (check_postgres, "the application can log in to PostgreSQL, which is new enough, and may migrate it"),
     "redis": (check_redis, "Redis takes writes, is new enough and no cluster"),
+    "redis_restart": (check_redis_restart, "no process of the application lost its connection to Redis, after which it might hang"),
     "storage": (check_storage, "the bucket exists, and signed URLs store, read and delete an object from inside the container"),
     "timescale": (check_timescale, "the application can log in to TimescaleDB"),
     "scm": (check_scm, "the git providers can be reached from this container"),

@@ -143,6 +143,7 @@ def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
         "replicas": {**{name: deployment.replicas(service) for name, service in here.items()}, **dict.fromkeys(readiness, 1)},
         "web": [service.name for service in here.values() if service.tier == "web"],
         "worker": [service.name for service in here.values() if service.tier == "worker"],
+        "uses_redis": [service.name for service in here.values() if service.config],
         "entry": line.entry.name,
         "entry_ports": deployment.slot_ports()[line.entry.name],
         "gate": [{key: probe[key] for key in ("path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],

@@ -9,6 +9,7 @@ import copy
 import http.server
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -253,6 +254,15 @@ class TestRedis:
     def test_broker_of_its_own_is_checked_too(self, probe: ProbeRun, config: dict[str, Any]) -> None:
         config["services"]["celery_broker"] = f"redis://127.0.0.1:{free_port()}"
         assert "refused the connection" in probe.check("redis", config=config)["redis"]["cause"]
+
+    def test_a_redis_that_is_younger_than_this_container(self, probe: ProbeRun, config: dict[str, Any], tmp_path: Path) -> None:
+        with redis_process(tmp_path, "--requirepass", "right") as (port, _process):
+            config["services"]["celery_broker"] = f"redis://:right@127.0.0.1:{port}"
+            result = probe.check("redis_restart", config=config)["redis_restart"]
+            assert (result["state"], result["remedy"]) == ("warning", "run the playbook covstack.selfhosted.repair")
+            assert re.match(r"Redis has run for \d s, \S+ for \d+ s$", result["detail"])
+            config["services"]["celery_broker"] = f"redis://:wrong@127.0.0.1:{port}"
+            assert probe.check("redis_restart", config=config)["redis_restart"]["state"] == "failed"
 
     def test_frozen(self, probe: ProbeRun, config: dict[str, Any], tmp_path: Path) -> None:
         """A frozen service is reported in time, and holds up no other check."""
