@@ -24,7 +24,10 @@ OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 STATES = (FAILED, WARNING, OK, SKIPPED)
 
 WORKER_CHECKS = ("scm", "queue")
-CHECKS = ("postgres", "redis", "storage", "timescale", "scm", "queue", "stuck_uploads", "clock", "license", "inside_url", "presigned_url")
+# Of the container itself, so it is asked in both. Where Redis runs on this host Docker knows it better.
+RESTART_CHECK = "redis_restart"
+READINESS = "readiness"
+CHECKS = ("postgres", "redis", "storage", "timescale", "scm", "queue", "stuck_uploads", "clock", "license", "inside_url", "presigned_url", "redis_restart")
 PRESIGNED = "presigned_url"
 PRESIGNED_PROVES = "clients reach the object storage by the URLs that the application signs"
 EDGE_API = "http://127.0.0.1:8082/api/rawdata"
@@ -298,6 +301,7 @@ def run_inside(docker: Docker, container: Container, settings: Settings, names: 
         entry = known["config"]
         return failed_checks(names, entry["cause"], entry["remedy"]), {}
     results = [Result(**{key: entry.get(key) for key in ("name", "state", "proves", "detail", "cause", "remedy", "latency_ms")}) for entry in known.values()]
+    results = [replace(result, cause=f"{container.name}: {result.cause}") if result.name == RESTART_CHECK and result.cause else result for result in results]
     return results, document.get("presigned") or {}
 
 
@@ -305,10 +309,18 @@ def failed_checks(names: Sequence[str], cause: str, remedy: str) -> list[Result]
     return [Result(name, FAILED, "", cause=cause, remedy=remedy) for name in names]
 
 
+def worst_by_name(results: Sequence[Result]) -> list[Result]:
+    """One result a name, of those that were asked in two containers."""
+    worst: dict[str, Result] = {}
+    for result in sorted(results, key=lambda result: STATES.index(result.state)):
+        worst.setdefault(result.name, result)
+    return list(worst.values())
+
+
 def asked_containers(containers: Sequence[Container], settings: Settings, slot: str | None) -> tuple[Container | None, Container | None]:
     """A container of the web tier and one of the worker tier to ask from; each stands in for the other."""
     able = [container for container in containers if container.running and container.has_probe and (not slot or container.slot in (None, slot))]
-    able.sort(key=lambda container: (container.health not in (None, "healthy"), container.name))
+    able.sort(key=lambda container: (container.health not in (None, "healthy"), container.service == READINESS, container.name))
     is_worker = {container.id: settings.services.get(container.service, {}).get("tier", "worker" if container.service == "worker" else "web") == "worker"
                  for container in able}
     web = next((container for container in able if not is_worker[container.id]), None)
@@ -339,13 +351,14 @@ class Round:
     def _docker_results(self, pool: ThreadPoolExecutor) -> list[Result]:
         if not self.settings.needs_docker:
             return []
-        checks = [name for name in self.settings.checks if self._wants(name)]
         if self.docker is None:
             return [Result("docker", FAILED, "the containers can be asked", cause="there is no Docker client (docker) on this host", remedy="install Docker")]
         try:
             containers = self.docker.containers(self.settings.deployment)
         except DockerError as error:
             return [Result("docker", FAILED, "the containers can be asked", cause=str(error), remedy="start the Docker engine: systemctl status docker")]
+        redis_is_here = any(container.service == "redis" and container.running for container in containers)
+        checks = [name for name in self.settings.checks if self._wants(name) and not (name == RESTART_CHECK and redis_is_here)]
         asked = pool.submit(self._edge, self.docker, containers)
         if self.slot is None:  # then the edge says whose containers to ask
             view = asked.result()
@@ -385,15 +398,15 @@ class Round:
         for_web = [name for name in checks if name not in (*WORKER_CHECKS, PRESIGNED)]
         if presign and "storage" not in for_web:
             for_web.append("storage")
-        for_worker = [name for name in checks if name in WORKER_CHECKS]
+        for_worker = [name for name in checks if name in (*WORKER_CHECKS, RESTART_CHECK)]
         if web.id == worker.id:  # one command in a container at a time
-            for_web, for_worker = for_web + for_worker, []
+            for_web, for_worker = list(dict.fromkeys(for_web + for_worker)), []
         asked = pool.submit(run_inside, docker, worker, self.settings, for_worker, False) if for_worker else None
         results, urls = run_inside(docker, web, self.settings, for_web, presign) if for_web else ([], {})
         if presign:
             blocked = Result(PRESIGNED, FAILED, PRESIGNED_PROVES, cause="no URL was signed, because the check storage failed", remedy="see the probe storage")
             results.append(probe_presigned(self.client, urls) if urls else blocked)
-        return results + (asked.result()[0] if asked else [])
+        return worst_by_name(results + (asked.result()[0] if asked else []))
 
 
 @dataclass(frozen=True)

@@ -88,11 +88,12 @@ options:
   checks:
     description:
       - What to check from inside the containers, and V(presigned_url), a PUT by this host to a URL that the application signed.
-      - V(scm) and V(queue) are asked in a worker, the others in a web container.
+      - V(scm) and V(queue) are asked in a worker, V(redis_restart) in both, the others in a web container.
+      - V(redis_restart) asks a Redis on another host how long it has run; a failover to a replica that ran before is not seen by it.
     type: list
     elements: str
-    choices: [postgres, redis, storage, timescale, scm, queue, stuck_uploads, clock, license, inside_url, presigned_url]
-    default: [postgres, redis, storage, timescale, scm, queue, stuck_uploads, clock, license, inside_url, presigned_url]
+    choices: [postgres, redis, storage, timescale, scm, queue, stuck_uploads, clock, license, inside_url, presigned_url, redis_restart]
+    default: [postgres, redis, storage, timescale, scm, queue, stuck_uploads, clock, license, inside_url, presigned_url, redis_restart]
   limits:
     description: From where on a probe warns or fails.
     type: dict

@@ -99,6 +99,21 @@ class TestContainers:
         assert health.asked_containers([gateway, old], settings, "blue") == (None, None)
 
 
+class TestRedisOnAnotherHost:
+    """Docker cannot tell there; a container of each tier is asked."""
+
+    def test_the_worse_answer_counts(self) -> None:
+        well, old = health.Result("redis_restart", "ok", ""), health.Result("redis_restart", "warning", "", cause="codecov-blue-worker-1: it is older")
+        other = health.Result("queue", "skipped", "")
+        assert set(health.worst_by_name([well, other, old])) == {other, old}
+        assert set(health.worst_by_name([old, other, well])) == {other, old}
+
+    def test_readiness_uses_no_celery_and_is_asked_last(self) -> None:
+        web, readiness = container("codecov-blue-web-1", service="web"), container("codecov-blue-readiness-1", service="readiness")
+        asked, _worker = health.asked_containers([readiness, web], Settings(url="http://a", services={}), "blue")
+        assert asked == web
+
+
 def edge_data(service: str = "gateway-blue@docker", status: str = "enabled", servers: int = 1, **router: Any) -> dict[str, Any]:
     """As Traefik 3.7's /api/rawdata answers, shortened."""
     return {
