@@ -175,7 +175,8 @@ deployment:
   type: dict
   sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "one_off": false,
            "config": null, "state": "running", "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
-           "older_than_redis": [], "active": {"slot": "blue", "release": "8c1f0a"}, "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}], "tls": false}
+           "older_than_redis": [], "active": {"slot": "blue", "release": "8c1f0a"},
+           "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}], "tls": false}
 python:
   description: The Python that runs modules on the host, and whether it has PyYAML.
   returned: success
