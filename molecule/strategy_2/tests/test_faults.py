@@ -108,7 +108,7 @@ def warned(server: str) -> list[str]:
 
 
 def test_a_restarted_redis(uploads: Uploads) -> None:
-    """Processes that had sent a task before hang in the next one, and look healthy. Whether they do is a matter of chance; that they may is known, and repaired."""
+    """Processes that had sent a task before hang in the next one. Whether they do is a matter of chance; that they may is known, and repaired."""
     uploads.some(4)
     with measured("redis restarted", uploads, uploading=False) as interruption:
         on(DATA, "docker restart codecov-redis-1")
