@@ -40,6 +40,8 @@ class Container:
     restarts: int
     one_off: bool
     has_probe: bool
+    started_at: str = ""  # as Docker writes times
+    finished_at: str = ""  # of its last run before this one
 
     @property
     def running(self) -> bool:
@@ -72,6 +74,8 @@ def container_of(inspected: dict[str, Any]) -> Container:
         restarts=int(inspected.get("RestartCount", 0)),
         one_off=labels.get("com.docker.compose.oneoff") == "True",
         has_probe=any(mount.get("Destination") == PROBE_PATH for mount in inspected.get("Mounts") or []),
+        started_at=state.get("StartedAt", ""),
+        finished_at=state.get("FinishedAt", ""),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH, Container, Docker, DockerError
 from ansible_collections.covstack.selfhosted.plugins.module_utils._http_client import Client, ConnectionProblem
+from ansible_collections.covstack.selfhosted.plugins.module_utils._redis_restart import REDIS_SERVICE, older_than_redis
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 # Worst first, as the summary shows them.
@@ -206,6 +207,22 @@ def containers_of(containers: Sequence[Container], service: str, slot: str | Non
     return mine if len(slots) < 2 else [container for container in mine if container.running]
 
 
+def judge_redis_restart(containers: Sequence[Container], slot: str | None) -> list[Result]:
+    """Has everything that uses the embedded Redis been started since that was last restarted? Nothing can be said without an embedded one."""
+    redis = next((container for container in containers if container.service == REDIS_SERVICE and container.running), None)
+    clients = {container.name: container.started_at for container in containers
+               if container.has_probe and container.running and (not slot or container.slot == slot)}
+    if redis is None or not redis.started_at or not clients:
+        return []
+    older = older_than_redis({"StartedAt": redis.started_at, "FinishedAt": redis.finished_at}, clients)
+    result = Result("redis_restart", OK, "no process of the application lost its connection to Redis, after which it might hang",
+                    f"{len(clients) - len(older)} of {len(clients)} containers started since")
+    if not older:
+        return [result]
+    return [replace(result, state=WARNING, remedy="run the playbook covstack.selfhosted.repair",
+                    cause=f"Redis was restarted under {', '.join(older)}: a process that had sent a task before hangs in its next one, for good")]
+
+
 # --- edge ----------------------------------------------------------------------------------------------------------------
 
 
@@ -371,6 +388,7 @@ class Round:
             mine = containers_of(containers, name, self.slot)
             results.append(judge_containers(name, service.get("replicas"), mine, str(service.get("tier", ""))))
         results += [judge_containers(name, 1, containers_of(containers, name, None)) for name in settings.platform]
+        results += judge_redis_restart(containers, self.slot)
         named = {*settings.services, *settings.platform}
         others = sorted({container.service for container in containers if container.running and container.service and container.service not in named})
         if not settings.services and not settings.platform:

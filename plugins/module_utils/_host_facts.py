@@ -26,8 +26,11 @@ from typing import Any, Callable, Iterable, Mapping
 from urllib.parse import quote
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import options_in_force
+from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH
+from ansible_collections.covstack.selfhosted.plugins.module_utils._redis_restart import REDIS_SERVICE, older_than_redis
 
 DEPLOYMENT_LABEL = "covstack.deployment"
+CONTAINERS = ("docker", "/containers/json?all=1")
 DEFAULT_DOCKER_ROOT = "/var/lib/docker"
 # What the role docker_engine makes a host know Docker's own repository by.
 REPOSITORY_FILES = (
@@ -156,6 +159,19 @@ def summarise_container(container: Mapping[str, Any]) -> dict[str, Any]:
         "health": health_of(container.get("Status") or ""),
         "image": container.get("Image"),
     }
+
+
+def uses_redis(container: Mapping[str, Any]) -> bool:
+    """Of the application's containers those have the probe that have its configuration."""
+    return not summarise_container(container)["one_off"] and any(mount.get("Destination") == PROBE_PATH for mount in container.get("Mounts") or [])
+
+
+def older_ones(containers: Iterable[Mapping[str, Any]], details: Mapping[str, Any]) -> list[str]:
+    """The names of the application's containers that are older than the embedded Redis; details by id, as the engine inspects a container."""
+    known = [(container, details[container["Id"]]["State"]) for container in containers if isinstance(details.get(container["Id"]), dict)]
+    redis = [state for container, state in known if summarise_container(container)["service"] == REDIS_SERVICE and state.get("Running")]
+    clients = {str(summarise_container(container)["name"]): str(state.get("StartedAt")) for container, state in known if uses_redis(container)}
+    return older_than_redis(redis[0], clients) if redis else []
 
 
 def published_ports(containers: Iterable[Mapping[str, Any]], deployment: str) -> dict[int, tuple[str, bool]]:
@@ -451,7 +467,7 @@ def side_by_side(work: Mapping[Any, Callable[[], Any]], deadline: float) -> dict
 def collect(question: Question) -> dict[str, Any]:
     """Everything, in about the time of its slowest part."""
     work: dict[Any, Callable[[], Any]] = {("docker", path): _asker(question.docker_socket, path)
-                                          for path in ("/version", "/info", "/containers/json?all=1")}
+                                          for path in ("/version", "/info", CONTAINERS[1])}
     work["compose"] = compose_version
     work["clock"] = clock
     work["listening"] = listening_sockets
@@ -464,17 +480,29 @@ def collect(question: Question) -> dict[str, Any]:
     background.start()
     local = side_by_side(work, DOCKER_TIMEOUT + COMMAND_TIMEOUT)
     _wait_for_starting_containers(question, work, local)
+    local["details"] = _details_for_redis(question, local.get(CONTAINERS))
     background.join()
     return _facts(question, local, outside)
 
 
 def _wait_for_starting_containers(question: Question, work: Mapping[Any, Callable[[], Any]], local: dict[Any, Any]) -> None:
     """Docker takes a container's ports before it says that the container publishes them: a run right after a killed one sees its own edge start."""
-    parts = ("listening", ("docker", "/containers/json?all=1"))
+    parts = ("listening", CONTAINERS)
     end = time.monotonic() + START_TIMEOUT
     while port_of_nobody(question, *(local.get(part) for part in parts)) and time.monotonic() < end:
         time.sleep(START_INTERVAL)
         local.update(side_by_side({part: work[part] for part in parts}, DOCKER_TIMEOUT))
+
+
+def _details_for_redis(question: Question, containers: Any) -> dict[Any, Any]:
+    """When Redis and what uses it were started: the engine's list of containers does not say."""
+    ours = _ours(question, containers) if isinstance(containers, list) else []
+    wanted = [container["Id"] for container in ours if uses_redis(container) or summarise_container(container)["service"] == REDIS_SERVICE]
+    return side_by_side({container: _asker(question.docker_socket, f"/containers/{container}/json") for container in wanted}, DOCKER_TIMEOUT)
+
+
+def _ours(question: Question, containers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [container for container in containers if (container.get("Labels") or {}).get(DEPLOYMENT_LABEL) == question.deployment]
 
 
 def port_of_nobody(question: Question, sockets: Any, containers: Any) -> bool:
@@ -503,7 +531,7 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
 
 def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, Any]) -> dict[str, Any]:
     late = TimeoutError("no answer in time")
-    version, info, containers = (local.get(("docker", path), late) for path in ("/version", "/info", "/containers/json?all=1"))
+    version, info, containers = (local.get(("docker", path), late) for path in ("/version", "/info", CONTAINERS[1]))
     containers = [] if isinstance(containers, Exception) else containers
     compose = local.get("compose")
     docker = describe_docker(version, info, compose if isinstance(compose, str) else None)
@@ -512,7 +540,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
         raise sockets
     listening = with_containers(sockets, published_ports(containers, question.deployment))
     memory = parse_meminfo(read("/proc/meminfo"))
-    ours = [container for container in containers if (container.get("Labels") or {}).get(DEPLOYMENT_LABEL) == question.deployment]
+    ours = _ours(question, containers)
     return {
         "os": operating_system(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -530,6 +558,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
                       for endpoint in question.endpoints},
         "deployment": {
             "containers": sorted(map(summarise_container, ours), key=lambda container: str(container["name"])),
+            "older_than_redis": older_ones(ours, local["details"]),
             "active": parse_active(read(os.path.join(question.directory, "edge", "dynamic", "active.yml"))),
             "releases": releases(question.directory),
             "tls": os.path.lexists(os.path.join(question.directory, "tls")),

@@ -15,6 +15,8 @@ description:
   - Probes containers, edge, web pages, workers, PostgreSQL, Redis, object storage, git providers, queues, lost uploads, clocks and licence, side by side.
   - Each probe says what it proves, how long it took and, when it fails, the likely cause and what to do. An answer that proves nothing (a frontend's V(200)
     for any path) does not count, because status, headers and body are compared.
+  - The probe V(redis_restart) warns when the embedded Redis was restarted after a container that uses it was started. A process that had sent a task
+    before hangs in its next one, and no health check sees that. It is left out with an external Redis, of which no container tells.
   - With O(wait) the probes that are not well are repeated until they are, or the time is over. The module fails when a probe in O(required) is not.
 options:
   url:

@@ -43,13 +43,17 @@ class Uploads:
         api = output(*on_host, "ps", "--quiet", "--filter", "label=covstack.service=api").split()[0]
         self.token = output(*on_host, "exec", api, "python", "manage.py", "shell", "-c", CREATE_REPOSITORY).splitlines()[-1]
 
-    def one(self) -> None:
+    def one(self, patience: float = 120) -> None:
         commit = secrets.token_hex(20)
         command = [str(CODECOV_CLI), "--disable-telem", "-u", self.url, "upload-process", "--fail-on-error", "--git-service", "github", "-r", SLUG]
         command += ["-C", commit, "-B", "main", "-f", "lcov.info", "--disable-search"]
         # The token goes through the environment: arguments can be read by every user of the machine.
         environment = {**os.environ, "CODECOV_TOKEN": self.token}
-        done = subprocess.run(command, cwd=self.directory, env=environment, text=True, capture_output=True, timeout=120, check=False)
+        try:
+            done = subprocess.run(command, cwd=self.directory, env=environment, text=True, capture_output=True, timeout=patience, check=False)
+        except subprocess.TimeoutExpired:
+            self.refused.append(f"no answer within {patience:.0f} s")
+            return
         if done.returncode == 0:
             self.accepted.append(commit)
         else:

@@ -15,7 +15,7 @@ import pytest
 from lab import hosts
 from lab.shell import output, wait_until
 from scenarios.kills import KilledRuns
-from scenarios.playbooks import Deployment
+from scenarios.playbooks import Deployment, Run
 from scenarios.uploads import Uploads
 
 SCENARIO = pathlib.Path(__file__).parents[1]
@@ -23,6 +23,7 @@ HOST = "resilience-codecov"
 EMPTY_HOSTS = ("resilience-empty-1", "resilience-empty-2")
 URL = "http://10.111.0.91"
 BACK_WITHIN = 180
+REPAIR_AT_ONCE = {"codecov_health": {"stuck_upload_s": 5, "deadline_s": 120}}
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,30 @@ def test_a_worker_killed_in_the_middle_of_a_task_loses_nothing(uploads: Uploads)
     wait_until_well(names)
 
 
+def warned(run: Run) -> str:
+    """The summary's lines that are no good news."""
+    summaries = [host["verify_health.summary"] for event in run.events for host in event.get("hosts", {}).values() if "verify_health.summary" in host]
+    return "\n".join(line for line in summaries[-1].splitlines() if line.startswith(("warning", "failed")))
+
+
+def test_redis_killed_under_processes_that_sent_tasks(uploads: Uploads, deployment: Deployment) -> None:
+    """They hang in the next task that they send, and look healthy. Whether they do is a matter of chance; that they may is known, and repaired."""
+    names = serving()
+    uploads.some(4)
+    kill("codecov-redis-1")
+    wait_until_well(names)
+    for _ in range(4):
+        uploads.one(patience=10)
+    print(f"after Redis was killed: {len(uploads.refused)} of 4 uploads hung")
+    uploads.refused.clear()  # their clients were told nothing, so nothing was accepted
+    assert "redis_restart" in warned(deployment.run("health", {}))
+    deployment.run("repair", REPAIR_AT_ONCE)
+    uploads.some(4)
+    wait_until("all are processed", lambda: not uploads.unprocessed(), 60, 1)
+    assert "redis_restart" not in warned(deployment.run("health", {}))
+    assert deployment.run("repair", REPAIR_AT_ONCE).changed == 0
+
+
 def test_everything_comes_back_with_the_engine(uploads: Uploads) -> None:
     names = serving()
     uploads.some(2)
@@ -132,10 +157,10 @@ def test_everything_comes_back_with_the_host(uploads: Uploads) -> None:
 
 def test_no_accepted_upload_is_lost(uploads: Uploads, deployment: Deployment) -> None:
     """At the latest after `repair`, which an operator, or a timer, runs."""
-    deployment.run("repair", {"codecov_health": {"stuck_upload_s": 5, "deadline_s": 120}})
+    deployment.run("repair", REPAIR_AT_ONCE)
     wait_until("all are processed", lambda: not uploads.unprocessed(), 30, 1)
-    assert len(uploads.accepted) == 7
-    deployment.run("health", {})
+    assert len(uploads.accepted) >= 15
+    assert "redis_restart" not in warned(deployment.run("health", {})), "nothing is older than a Redis that was started together with everything else"
 
 
 def test_a_first_deployment_killed_again_and_again_ends_as_an_uninterrupted_one(killed_runs: KilledRuns) -> None:

@@ -17,7 +17,7 @@ def inspected(**changes: Any) -> dict[str, Any]:
     """An entry of `docker inspect`, as Docker 20.10 and 26.1 print it, shortened."""
     entry: dict[str, Any] = {
         "Id": "3e1b2c", "Name": "/codecov-blue-api-1", "RestartCount": 2,
-        "State": {"Status": "running", "ExitCode": 0, "OOMKilled": False,
+        "State": {"Status": "running", "ExitCode": 0, "OOMKilled": False, "StartedAt": "2026-11-21T10:00:00.5Z", "FinishedAt": "0001-01-01T00:00:00Z",
                   "Health": {"Status": "healthy", "Log": [{"Output": "first"}, {"Output": "status 500\n  instead of 200\n"}]}},
         "Config": {"Labels": {"covstack.deployment": "codecov", "covstack.service": "api", "covstack.slot": "blue"}},
         "Mounts": [{"Destination": "/config/codecov.yml"}, {"Destination": PROBE_PATH}],
@@ -42,6 +42,7 @@ def test_container_of() -> None:
     assert container_of(inspected()) == Container(
         id="3e1b2c", name="codecov-blue-api-1", service="api", slot="blue", state="running", health="healthy", health_output="status 500 instead of 200",
         exit_code=0, oom_killed=False, restarts=2, one_off=False, has_probe=True,
+        started_at="2026-11-21T10:00:00.5Z", finished_at="0001-01-01T00:00:00Z",
     )
 
 

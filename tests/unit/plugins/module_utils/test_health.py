@@ -99,6 +99,35 @@ class TestContainers:
         assert health.asked_containers([gateway, old], settings, "blue") == (None, None)
 
 
+class TestRedisRestart:
+    """A hanging process looks healthy; only the times of Docker tell that it may hang."""
+
+    redis = container("codecov-redis-1", service="redis", slot=None, has_probe=False, started_at="2026-11-21T12:00:01Z", finished_at="2026-11-21T12:00:00Z")
+    api = container(started_at="2026-11-21T10:00:00Z")
+    worker = container("codecov-blue-worker-1", service="worker", started_at="2026-11-21T12:00:02Z")
+
+    def test_what_was_started_before_is_a_warning(self) -> None:
+        gateway = container("codecov-blue-gateway-1", service="gateway", has_probe=False, started_at="2026-11-21T10:00:00Z")
+        result = health.judge_redis_restart([self.redis, gateway, self.api, self.worker], "blue")[0]
+        assert (result.name, result.state, result.detail) == ("redis_restart", "warning", "1 of 2 containers started since")
+        assert result.cause.startswith("Redis was restarted under codecov-blue-api-1: ")
+        assert result.remedy == "run the playbook covstack.selfhosted.repair"
+
+    def test_what_was_started_since_is_well(self) -> None:
+        result = health.judge_redis_restart([self.redis, self.worker], "blue")[0]
+        assert (result.state, result.cause, result.remedy) == ("ok", "", "")
+
+    def test_only_what_serves_counts(self) -> None:
+        kept = container("codecov-green-api-1", slot="green", started_at="2026-11-21T10:00:00Z")
+        stopped = container("codecov-blue-api-2", state="exited", started_at="2026-11-21T10:00:00Z")
+        assert health.judge_redis_restart([self.redis, kept, stopped, self.worker], "blue")[0].state == "ok"
+        assert health.judge_redis_restart([self.redis, kept, self.worker], None)[0].state == "warning"
+
+    def test_nothing_is_said_of_an_external_redis_or_a_stopped_one(self) -> None:
+        assert health.judge_redis_restart([self.api, self.worker], "blue") == []
+        assert health.judge_redis_restart([container("codecov-redis-1", service="redis", slot=None, state="exited"), self.api], "blue") == []
+
+
 def edge_data(service: str = "gateway-blue@docker", status: str = "enabled", servers: int = 1, **router: Any) -> dict[str, Any]:
     """As Traefik 3.7's /api/rawdata answers, shortened."""
     return {

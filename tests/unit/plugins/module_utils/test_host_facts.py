@@ -18,6 +18,7 @@ from typing import Any, Iterator
 import pytest
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _host_facts as facts
 
+LABELS = {"covstack.deployment": "codecov"}
 CONTAINER = {
     "Id": "0123456789abcdef0123456789abcdef",
     "Names": ["/codecov-edge-1"],
@@ -181,6 +182,27 @@ def test_container_summary() -> None:
     }
 
 
+def client_of_redis(name: str, identity: str, **changes: Any) -> dict[str, Any]:
+    mounts = [{"Destination": facts.PROBE_PATH}]
+    return {**CONTAINER, "Id": identity, "Names": [f"/{name}"], "Ports": [], "Labels": {"covstack.service": "api", "covstack.slot": "blue"}, "Mounts": mounts, **changes}
+
+
+def inspected(started: str, finished: str = "0001-01-01T00:00:00Z", running: bool = True) -> dict[str, Any]:
+    return {"State": {"Running": running, "StartedAt": f"2026-11-21T{started}Z", "FinishedAt": finished}}
+
+
+def test_what_redis_was_restarted_under() -> None:
+    redis = {**CONTAINER, "Id": "r", "Labels": {"covstack.service": "redis"}}
+    job = client_of_redis("job", "j", Labels={"com.docker.compose.oneoff": "True"})
+    gateway = client_of_redis("gateway", "g", Mounts=[])
+    containers = [redis, client_of_redis("old", "o"), client_of_redis("new", "n"), client_of_redis("gone", "x"), job, gateway]
+    details: dict[str, Any] = {"r": inspected("10:00:05", "2026-11-21T10:00:04.5Z"), "x": TimeoutError("no answer"),
+                               **{identity: inspected("10:00:01") for identity in ("o", "j", "g")}, "n": inspected("10:00:06")}
+    assert facts.older_ones(containers, details) == ["old"]
+    assert facts.older_ones(containers[1:], details) == [], "an external Redis: nothing is known of it"
+    assert facts.older_ones(containers, {**details, "r": inspected("10:00:05", running=False)}) == []
+
+
 def test_releases_newest_first(tmp_path: Path) -> None:
     for age, name in enumerate(["new", "old"]):
         (tmp_path / "releases" / name).mkdir(parents=True)
@@ -233,7 +255,10 @@ def test_an_engine_that_answers(engine: dict[str, Any], tmp_path: Path) -> None:
         "/version": (200, {"Version": "26.1.5+dfsg1", "ApiVersion": "1.45"}),
         "/info": (200, {"DockerRootDir": str(tmp_path), "MemoryLimit": False, "CpuCfsQuota": False, "PidsLimit": False, "CgroupVersion": "2",
                         "LiveRestoreEnabled": True, "Driver": "overlay2", "Swarm": {"LocalNodeState": "inactive"}}),
-        "/containers/json?all=1": (200, [CONTAINER]),
+        "/containers/json?all=1": (200, [CONTAINER, client_of_redis("codecov-blue-api-1", "a1", Labels={**LABELS, "covstack.service": "api"}),
+                                         {**CONTAINER, "Id": "r1", "Names": ["/codecov-redis-1"], "Ports": [], "Labels": {**LABELS, "covstack.service": "redis"}}]),
+        "/containers/a1/json": (200, inspected("10:00:00")),
+        "/containers/r1/json": (200, inspected("10:00:00.5")),
     })
     active = tmp_path / "codecov" / "edge" / "dynamic" / "active.yml"
     active.parent.mkdir(parents=True)
@@ -244,7 +269,8 @@ def test_an_engine_that_answers(engine: dict[str, Any], tmp_path: Path) -> None:
     assert docker["cgroup"] == {"version": "2", "cpu": False, "memory": False, "pids": False} and docker["live_restore"] is True
     assert result["disk"]["docker"]["path"] == str(tmp_path)
     assert result["ports"]["8080"] == {"held": True, "ours": True, "by": "container codecov-edge-1"}
-    assert [container["name"] for container in result["deployment"]["containers"]] == ["codecov-edge-1"]
+    assert [container["name"] for container in result["deployment"]["containers"]] == ["codecov-blue-api-1", "codecov-edge-1", "codecov-redis-1"]
+    assert result["deployment"]["older_than_redis"] == ["codecov-blue-api-1"]
     assert result["deployment"]["active"] == {"slot": "blue", "release": "r1"}
     json.dumps(result)
 
@@ -277,7 +303,7 @@ def test_an_engine_that_answers_with_an_error(engine: dict[str, Any], tmp_path: 
 def test_without_an_engine(tmp_path: Path) -> None:
     result = facts.collect(question(tmp_path))
     assert result["docker"]["running"] is False and result["docker"]["error"] == "No such file or directory"
-    assert result["deployment"] == {"containers": [], "active": None, "releases": [], "tls": False}
+    assert result["deployment"] == {"containers": [], "older_than_redis": [], "active": None, "releases": [], "tls": False}
     assert result["disk"]["directory"]["path"] == str(tmp_path) and result["memory_mb"] > 100 and result["cpus"] >= 1
     assert result["python"]["yaml"] is True
     json.dumps(result)
