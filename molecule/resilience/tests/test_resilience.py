@@ -127,7 +127,7 @@ def test_redis_killed_under_processes_that_sent_tasks(uploads: Uploads, deployme
     uploads.some(4)
     kill("codecov-redis-1")
     wait_until_well(names)
-    for _ in range(4):
+    for _upload in range(4):
         uploads.one(patience=10)
     print(f"after Redis was killed: {len(uploads.refused)} of 4 uploads hung")
     uploads.refused.clear()  # their clients were told nothing, so nothing was accepted

@@ -57,7 +57,7 @@ def measured(what: str, uploads: Uploads, uploading: bool = True) -> t.Iterator[
     """How long the application did not answer, and what failed of a steady load and of uploads meanwhile."""
     before = len(uploads.accepted), len(uploads.refused)
     stream = uploads.one_after_the_other(pause=1) if uploading else contextlib.nullcontext()
-    with Load(URL, LOAD_RATE) as load, stream, Interruption(ADDRESS, "/api_health/", "is live!") as interruption:
+    with stream, Load(URL, LOAD_RATE) as load, Interruption(ADDRESS, "/api_health/", "is live!") as interruption:
         time.sleep(2)  # of undisturbed service first
         yield interruption
         time.sleep(3)
@@ -114,7 +114,7 @@ def test_a_restarted_redis(uploads: Uploads) -> None:
         on(DATA, "docker restart codecov-redis-1")
         wait_until("all receive", all_receive, 60, 0.2)
     assert interruption.seconds < 20
-    for _ in range(4):
+    for _upload in range(4):
         uploads.one(patience=10)
     print(f"\nafter Redis was restarted {len(uploads.refused)} of 4 uploads hung")
     uploads.refused.clear()  # their clients were told nothing, so nothing was accepted

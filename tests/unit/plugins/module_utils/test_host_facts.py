@@ -184,7 +184,8 @@ def test_container_summary() -> None:
 
 def client_of_redis(name: str, identity: str, **changes: Any) -> dict[str, Any]:
     mounts = [{"Destination": facts.PROBE_PATH}]
-    return {**CONTAINER, "Id": identity, "Names": [f"/{name}"], "Ports": [], "Labels": {"covstack.service": "api", "covstack.slot": "blue"}, "Mounts": mounts, **changes}
+    labels = {"covstack.service": "api", "covstack.slot": "blue"}
+    return {**CONTAINER, "Id": identity, "Names": [f"/{name}"], "Ports": [], "Labels": labels, "Mounts": mounts, **changes}
 
 
 def inspected(started: str, finished: str = "0001-01-01T00:00:00Z", running: bool = True) -> dict[str, Any]:
@@ -251,12 +252,12 @@ def question(tmp_path: Path, **changes: Any) -> facts.Question:
 
 
 def test_an_engine_that_answers(engine: dict[str, Any], tmp_path: Path) -> None:
+    redis = {**CONTAINER, "Id": "r1", "Names": ["/codecov-redis-1"], "Ports": [], "Labels": {**LABELS, "covstack.service": "redis"}}
     engine["answers"].update({
         "/version": (200, {"Version": "26.1.5+dfsg1", "ApiVersion": "1.45"}),
         "/info": (200, {"DockerRootDir": str(tmp_path), "MemoryLimit": False, "CpuCfsQuota": False, "PidsLimit": False, "CgroupVersion": "2",
                         "LiveRestoreEnabled": True, "Driver": "overlay2", "Swarm": {"LocalNodeState": "inactive"}}),
-        "/containers/json?all=1": (200, [CONTAINER, client_of_redis("codecov-blue-api-1", "a1", Labels={**LABELS, "covstack.service": "api"}),
-                                         {**CONTAINER, "Id": "r1", "Names": ["/codecov-redis-1"], "Ports": [], "Labels": {**LABELS, "covstack.service": "redis"}}]),
+        "/containers/json?all=1": (200, [CONTAINER, client_of_redis("codecov-blue-api-1", "a1", Labels={**LABELS, "covstack.service": "api"}), redis]),
         "/containers/a1/json": (200, inspected("10:00:00")),
         "/containers/r1/json": (200, inspected("10:00:00.5")),
     })
