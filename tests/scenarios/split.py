@@ -85,7 +85,8 @@ def clients(what: str, uploads: Uploads, at_least: int = 0) -> t.Iterator[None]:
 def receives(balancer: str, server: str) -> bool:
     """Told by HAProxy itself, without Ansible."""
     lines = on(balancer, f'python3 -c "{ASK}"').splitlines()
-    return next(line.split(",")[17] for line in lines if line.startswith(f"web,{server},")) == "UP"
+    states = [line.split(",")[17] for line in lines if line.startswith(f"web,{server},")]
+    return states == ["UP"]
 
 
 def holder() -> str | None:
@@ -104,7 +105,7 @@ def containers(host: str) -> dict[str, str]:
     """'slot service' -> id and start of every running container of the application."""
     lines = on(
         host,
-        "docker ps --quiet --filter label=covstack.slot | xargs docker inspect --format"
+        "docker ps --quiet --filter label=covstack.slot | xargs --no-run-if-empty docker inspect --format"
         ' \'{{index .Config.Labels "covstack.slot"}} {{index .Config.Labels "covstack.service"}} {{.Id}} {{.State.StartedAt}}\'',
     ).splitlines()
     return {" ".join(line.split()[:2]): " ".join(line.split()[2:]) for line in lines}
