@@ -8,7 +8,8 @@ It takes a free port and writes it into PORT_FILE when it answers. It proves the
 missing. It does not prove how AWS behaves: nothing takes time here, no permission is checked, and nothing is really stored or served.
 
 What is added (each was missing in moto 5.2.5): ElastiCache parameter groups, changing and deleting its subnet groups, the nodes of a
-replication group, changing their number, version, parameters and security groups, deletion that ends and leaves the snapshot asked for.
+replication group, changing their number, version, parameters and security groups, deletion that ends and leaves the snapshot asked for;
+names of RDS' automatic snapshots that do not repeat within a minute.
 
 FAULTS_FILE: while it holds names of operations (CreateReplicationGroup), one a line, those are refused.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import secrets
 import sys
 from typing import Any
 
@@ -25,6 +27,7 @@ from moto.core.responses import ActionResult, BaseResponse, EmptyResult
 from moto.elasticache.exceptions import CacheClusterNotFound, CacheSubnetGroupNotFound, ReplicationGroupNotFound
 from moto.elasticache.responses import ElastiCacheResponse
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.rds.models import RDSBackend
 from werkzeug.serving import make_server
 
 PARAMETER_GROUPS = "covstack_parameter_groups"
@@ -202,7 +205,16 @@ ADDED = (
 )
 
 
+original_auto_snapshot = RDSBackend.create_auto_snapshot
+
+
+def create_auto_snapshot(self: RDSBackend, instance: str, snapshot: str) -> Any:
+    """moto names them by the minute, so an instance that is deleted and made again within one would be refused."""
+    return original_auto_snapshot(self, instance, f"{snapshot}-{secrets.token_hex(4)}")
+
+
 def install(faults: pathlib.Path | None) -> None:
+    RDSBackend.create_auto_snapshot = create_auto_snapshot
     for function in ADDED:
         setattr(ElastiCacheResponse, function.__name__, function)
     ElastiCacheResponse.increase_replica_count = change_replica_count
