@@ -8,6 +8,7 @@ Private to this collection. Not amazon.aws.elb_application_lb: up to 10.1.2 it f
 
 from __future__ import annotations
 
+import abc
 import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._aws_client import Aws, AwsResource, tag_dict, tag_list
@@ -220,11 +221,13 @@ class Listener(ElbResource):
         arn = listener["ListenerArn"]
         return Found(arn, self.fields(listener), self.tags_at(arn))
 
+    @abc.abstractmethod
     def fields(self, listener: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-        raise NotImplementedError
+        """The fields that we own, of what AWS describes."""
 
+    @abc.abstractmethod
     def arguments(self) -> t.Dict[str, t.Any]:
-        raise NotImplementedError
+        """What AWS is told about it."""
 
     def create(self) -> None:
         self.aws.call("elbv2", "create_listener", LoadBalancerArn=self.balancer.id, Tags=tag_list(self.tags), **self.arguments())

@@ -11,6 +11,7 @@ repaired, right after or in the next run. Nothing is remembered outside of the c
 
 from __future__ import annotations
 
+import abc
 import time
 import typing as t
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class Found:
     more: t.Dict[str, t.Any] = field(default_factory=dict)
 
 
-class Resource:
+class Resource(abc.ABC):
     """One thing in the cloud. Subclasses say how; the functions below say when."""
 
     kind = "resource"
@@ -63,29 +64,35 @@ class Resource:
         self.found: t.Optional[Found] = None
         self.kept = False
 
-    # --- what subclasses say
+    # --- what subclasses say; of the four changes those that their kind knows (somebody else's resource knows none, and none is planned for it)
+    @abc.abstractmethod
     def find(self) -> t.Optional[Found]:
-        raise NotImplementedError
+        """What is there, or None."""
 
     def wanted(self) -> t.Dict[str, t.Any]:
         """The fields that we own. No secrets."""
         return {}
 
     def create(self) -> None:
-        raise NotImplementedError
+        raise self._unplanned("created")
 
     def change(self, fields: t.Dict[str, t.Any]) -> None:
         """Set the fields given (of those of `wanted`)."""
-        raise NotImplementedError
+        raise self._unplanned("changed")
 
     def set_tags(self, tags: t.Dict[str, str]) -> None:
-        raise NotImplementedError
+        raise self._unplanned("tagged")
 
     def delete(self) -> None:
-        raise NotImplementedError
+        raise self._unplanned("deleted")
+
+    def _unplanned(self, done: str) -> TypeError:
+        return TypeError(f"a {self.kind} is never {done}: the plan is wrong")
 
     def wait(self) -> None:
-        """Until it can be used. For `slow` ones."""
+        """Until it can be used. `slow` ones say how."""
+        if self.slow:
+            raise self._unplanned("waited for")
 
     def same(self, name: str, current: t.Any, wanted: t.Any) -> bool:
         return bool(current == wanted)

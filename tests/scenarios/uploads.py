@@ -20,14 +20,15 @@ from lab import hosts
 from lab.shell import ROOT, output
 
 CODECOV_CLI = ROOT / ".cache/codecov-cli/bin/codecovcli"
-SLUG = "acme/demo"
+OWNER, REPOSITORY = "acme", "demo"
+SLUG = f"{OWNER}/{REPOSITORY}"
 COVERAGE = 75.0  # of the report below
 REPORT = "TN:\nSF:app.py\nDA:1,1\nDA:2,1\nDA:3,1\nDA:4,0\nend_of_record\n"
-CREATE_REPOSITORY = """
+CREATE_REPOSITORY = f"""
 from shared.django_apps.codecov_auth.models import Owner
 from shared.django_apps.core.models import Repository
-owner, _ = Owner.objects.get_or_create(service="github", username="acme", defaults={"service_id": "77"})
-repository, _ = Repository.objects.get_or_create(author=owner, name="demo", defaults=dict(
+owner, _ = Owner.objects.get_or_create(service="github", username="{OWNER}", defaults={{"service_id": "77"}})
+repository, _ = Repository.objects.get_or_create(author=owner, name="{REPOSITORY}", defaults=dict(
     service_id="78", private=False, branch="main", active=True, activated=True))
 print(repository.upload_token)
 """
@@ -88,7 +89,7 @@ class Uploads:
 
     def result(self, commit: str) -> tuple[str, float | None]:
         try:
-            with urllib.request.urlopen(f"{self.url}/api/v2/github/acme/repos/demo/commits/{commit}/", timeout=10) as response:
+            with urllib.request.urlopen(f"{self.url}/api/v2/github/{OWNER}/repos/{REPOSITORY}/commits/{commit}/", timeout=10) as response:
                 details = json.load(response)
                 return details["state"], (details["totals"] or {}).get("coverage")
         except urllib.error.HTTPError as error:

@@ -33,6 +33,8 @@ ASK = (
     " s.sendall(b'show stat -1 4 -1\\n'); print(s.makefile().read())"
 )
 RATE = 100
+# Seconds of a measurement before and after what it measures; nothing is waited for.
+UNDISTURBED = 3
 DOCKERS_DNS = "127.0.0.11:"
 SPOOFED = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https", "Forwarded": "for=1.2.3.4", "X-Real-IP": "1.2.3.4"}
 # LOAD_BALANCER_HOSTS: hosts that were made by hand, in an inventory of `lab inventory`.
@@ -176,13 +178,13 @@ def test_only_root_steers_it_and_nothing_else_is_open(balancer: str) -> None:
 
 def test_a_server_is_drained_and_put_back_without_a_failed_request() -> None:
     slow = SlowRequest(4)
-    time.sleep(0.3)
+    wait_until("a server works on it", lambda: any(on(server, "ls /run").find("backend-slow") >= 0 for server in WEB), 3, 0.1)
     with Load(URL, rate=RATE, paths=["/load"]) as load, Uploads() as uploads:
         for server in WEB:
             roll("drain", server)
             assert not any(receives(balancer, server) for balancer in BALANCERS)
             before = on(server, "cat /run/backend-*.count | wc -c")
-            time.sleep(2)
+            time.sleep(UNDISTURBED)
             assert on(server, "cat /run/backend-*.count | wc -c") == before, "a drained server gets nothing"
             roll("put_back", server)
             assert all(receives(balancer, server) for balancer in BALANCERS)
@@ -294,12 +296,12 @@ def test_put_back_of_a_server_that_is_not_ready_says_why(tmp_path: pathlib.Path)
 
 def test_a_killed_server_leaves_in_seconds_and_nothing_is_done_twice() -> None:
     with Load(URL, rate=RATE, paths=["/load"]) as load, Uploads() as uploads, Interruption(ADDRESS, "/probe") as interruption:
-        time.sleep(2)
+        time.sleep(UNDISTURBED)
         started = time.monotonic()
         run("docker", "kill", hosts.container(WEB[1]))
         wait_until("it leaves", lambda: not any(receives(balancer, WEB[1]) for balancer in BALANCERS), 20, 0.1)
         left = time.monotonic() - started
-        time.sleep(3)
+        time.sleep(UNDISTURBED)
     print(f"\nkilled server: out after {left:.1f} s; of {load.result.requests} requests {load.result.failed} failed, of {uploads.sent} uploads"
           f" {uploads.sent - uploads.accepted}; longest time without an answer {interruption.seconds:.2f} s; p99 {load.result.p99 * 1000:.0f} ms")
     hosts.restart(WEB[1])
@@ -313,10 +315,10 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
     active = str(holder())
     other = next(name for name in BALANCERS if name != active)
     with Interruption(ADDRESS, "/probe") as interruption, Load(URL, rate=20, paths=["/load"]) as load:
-        time.sleep(2)
+        time.sleep(UNDISTURBED)
         run("docker", "kill", hosts.container(active))
         wait_until("the other one holds the address", lambda: holder() == other, 20, 0.1)
-        time.sleep(2)
+        time.sleep(UNDISTURBED)
     print(f"\nkilled active balancer: {interruption.seconds:.1f} s without an answer ({load.result.failed} of {load.result.requests} requests failed)")
     assert interruption.seconds < 6
     said = roll("drain", WEB[0])
@@ -329,7 +331,7 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
     with Interruption(ADDRESS, "/probe") as interruption:
         hosts.restart(active)
         wait_until("it runs again", lambda: receives(active, WEB[0]), 30, 0.5)
-        time.sleep(4)
+        time.sleep(2 * UNDISTURBED)
     assert holder() == other, "the address stays where it is"
     print(f"its return: {interruption.seconds:.2f} s without an answer, {interruption.failed} failed")
     assert interruption.failed == 0
@@ -339,10 +341,10 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
 def test_a_balancer_whose_haproxy_does_not_answer_gives_the_address_up() -> None:
     active = str(holder())
     with Interruption(ADDRESS, "/probe") as interruption:
-        time.sleep(1)
+        time.sleep(UNDISTURBED)
         on(active, "kill -STOP $(pgrep --exact haproxy)")
         wait_until("the other one holds the address", lambda: holder() not in (active, None), 20, 0.1)
-        time.sleep(2)
+        time.sleep(UNDISTURBED)
     on(active, "kill -CONT $(pgrep --exact haproxy)")
     print(f"\nfrozen HAProxy: {interruption.seconds:.1f} s without an answer")
     assert interruption.seconds < 10
