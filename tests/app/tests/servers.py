@@ -161,6 +161,11 @@ class Redis:
     def client(self) -> Any:
         return redis.Redis.from_url(self.url, decode_responses=True)
 
+    def empty(self) -> None:
+        """Without what killed workers left: tasks, and connections that Redis still holds for open and would hand the next task to."""
+        wait_for(lambda: all(client["cmd"] != "brpop" for client in self.client.client_list()), "an end of the last worker's connections")
+        self.client.flushall()
+
 
 class Storage:
     """SeaweedFS with one private bucket."""

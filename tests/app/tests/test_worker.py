@@ -29,7 +29,7 @@ LATE_ACKNOWLEDGEMENT = {
 @pytest.fixture(autouse=True)
 def empty_redis(deployment: Deployment) -> None:
     """Killed workers leave tasks behind; each test has its own."""
-    deployment.redis.client.flushall()
+    deployment.redis.empty()
 
 
 def ping(deployment: Deployment, name: str) -> subprocess.CompletedProcess[str]:
@@ -59,7 +59,6 @@ def test_expired_report_and_missing_file_are_errors(deployment, api):
 
 def test_what_waits_in_redis_while_no_worker_runs(deployment, api):
     redis = deployment.redis.client
-    redis.delete("celery")
     repository, sha = Repository(deployment), new_sha()
     before = time.time()
     repository.upload(sha)
