@@ -55,8 +55,9 @@ def on_host(script: str) -> str:
 
 
 def remove_containers_and_data() -> None:
-    """By hand, so that the rendered files stay for Compose alone."""
+    """By hand, so that the rendered files stay for Compose alone. Killed: nobody waits for the end of their tasks."""
     on_host(
+        "docker ps --all --quiet --filter label=covstack.deployment | xargs -r docker rm --force; "
         "for project in codecov-blue codecov-green codecov; do docker compose --project-name $project down --remove-orphans --volumes; done; "
         "docker volume ls --quiet --filter name=codecov | xargs -r docker volume rm"
     )
