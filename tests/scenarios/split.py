@@ -15,13 +15,14 @@ import typing as t
 import yaml
 from lab import hosts
 from lab.load import Load
-from lab.shell import ROOT, output
+from lab.shell import CACHE, ROOT, output
 
 from .uploads import Uploads
 
 SCENARIO = ROOT / "molecule/strategy_2"
 ADDRESS = "10.111.0.120"
-URL = f"http://{ADDRESS}"
+URL = f"https://{ADDRESS}"
+AUTHORITY = CACHE / f"{ADDRESS}-certificate.pem"
 BALANCERS, WEB, DATA = ("s2-lb1", "s2-lb2"), ("s2-app1", "s2-app2"), "s2-data"
 RATE = 80  # requests a second: what two cores carry beside a running playbook, hosts included
 NEW = {"api": "26.7.6", "worker": "26.7.6"}
@@ -82,11 +83,11 @@ def clients(what: str, uploads: Uploads, at_least: int = 0) -> t.Iterator[None]:
     assert not uploads.refused, uploads.refused
 
 
-def receives(balancer: str, server: str) -> bool:
-    """Told by HAProxy itself, without Ansible."""
+def receives(balancer: str, server: str, backend: str = "web") -> bool:
+    """Told by HAProxy itself, without Ansible. One on its way down (UP 1/2) does."""
     lines = on(balancer, f'python3 -c "{ASK}"').splitlines()
-    states = [line.split(",")[17] for line in lines if line.startswith(f"web,{server},")]
-    return states == ["UP"]
+    states = [line.split(",")[17] for line in lines if line.startswith(f"{backend},{server},")]
+    return len(states) == 1 and states[0].startswith("UP")
 
 
 def holder() -> str | None:
