@@ -39,8 +39,8 @@ def on(host: str, script: str) -> str:
 def command(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, limit: str = "all", **settings: t.Any) -> list[str]:
     chosen = [*(f"--inventory={path}" for path in inventories), f"--limit={limit}"]
     extra = ["--extra-vars", json.dumps(settings)] if settings else []
-    # At the lowest priority: a controller is another machine than the hosts.
-    return ["nice", "-n", "19", str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}", *chosen, *extra]
+    # At a low priority: a controller is another machine than the hosts.
+    return ["nice", "-n", "10", str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}", *chosen, *extra]
 
 
 def environment() -> dict[str, str]:
