@@ -72,15 +72,15 @@ def _without(names: t.Sequence[str], tree: t.Any) -> t.Any:
 def clients(what: str, uploads: Uploads, at_least: int = 0) -> t.Iterator[None]:
     """Clients ask and upload through the virtual address while the block runs; not one request may fail."""
     with Load(URL, RATE, at_least=at_least) as load, uploads.one_after_the_other(pause=3):
-        before = len(uploads.accepted)
+        before = len(uploads.accepted), len(uploads.refused)
         yield
-    result = load.result
+    result, refused = load.result, uploads.refused[before[1] :]
     print(
-        f"\n{what}: {result.seconds:.0f} s, {result.requests} requests, {result.failed} failed; {len(uploads.accepted) - before} uploads,"
-        f" {len(uploads.refused)} refused; p50 {result.p50 * 1000:.0f} ms, p99 {result.p99 * 1000:.0f} ms"
+        f"\n{what}: {result.seconds:.0f} s, {result.requests} requests, {result.failed} failed; {len(uploads.accepted) - before[0]} uploads,"
+        f" {len(refused)} refused; p50 {result.p50 * 1000:.0f} ms, p99 {result.p99 * 1000:.0f} ms"
     )
     assert result.failed == 0, result.examples
-    assert not uploads.refused, uploads.refused
+    assert not refused, refused
 
 
 def receives(balancer: str, server: str, backend: str = "web") -> bool:

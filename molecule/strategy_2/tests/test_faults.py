@@ -88,7 +88,7 @@ def measured(what: str, uploads: Uploads, uploading: bool = True) -> t.Iterator[
         f"\n{what}: {interruption.seconds:.1f} s without an answer; {load.result.failed} of {load.result.requests} requests failed;"
         f" {accepted} uploads accepted, {refused} refused"
     )
-    for problem in load.result.examples + uploads.refused[before[1] :]:
+    for problem in load.result.examples + [said.strip().rpartition("\n")[2] for said in uploads.refused[before[1] :]]:
         print(f"  {problem}")
 
 
@@ -206,10 +206,11 @@ def test_redis(uploads: Uploads) -> None:
                 time.sleep(5)
             assert interruption.seconds < 20
             assert queued() == tasks
+    before = len(uploads.refused)
     for _upload in range(4):
         uploads.one(patience=10)
-    print(f"\nafter Redis was restarted and killed {len(uploads.refused)} of 4 uploads hung")
-    uploads.refused.clear()  # their clients were told nothing, so nothing was accepted
+    # Their clients were told nothing, so nothing was accepted.
+    print(f"\nafter Redis was restarted and killed {len(uploads.refused) - before} of 4 uploads hung")
     assert all("redis_restart" in "".join(warned(server)) for server in WEB)
     with measured("repair", uploads, uploading=False) as interruption:
         started = time.monotonic()
