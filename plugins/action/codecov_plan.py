@@ -21,6 +21,10 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _sizing,
 )
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment, deployment_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import error
+
+# What Python says where a module cannot even be unpacked; Ansible shows its traceback and that no JSON was found.
+NO_TEMPORARY_FILE = "No usable temporary directory"
 
 
 class ActionModule(ActionBase):
@@ -121,6 +125,9 @@ class ActionModule(ActionBase):
     def _host_info(self, deployment: Deployment, task_vars: t.Any) -> t.Dict[str, t.Any]:
         arguments = {"directory": deployment.settings["codecov_directory"], "deployment": NAME, **_plan.needs_of(deployment)}
         info = self._execute_module("covstack.selfhosted.codecov_host_info", module_args=arguments, task_vars=task_vars)
+        if NO_TEMPORARY_FILE in info.get("module_stderr", ""):
+            reason = f"{task_vars['inventory_hostname']} can write no temporary file: its disk is full, or mounted read-only"
+            self._refuse([error("host", reason, "free space there (df -h /tmp /var/tmp), then run again")])
         if info.get("failed"):
             raise AnsibleActionFail(info.get("msg", "codecov_host_info failed"), result=info)
         return {key: value for key, value in info.items() if not key.startswith("_") and key not in ("invocation", "changed", "warnings", "deprecations")}
