@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Mapping
 from urllib.parse import quote
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import plan_as_left
 from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import options_in_force
 from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH
 from ansible_collections.covstack.selfhosted.plugins.module_utils._redis_restart import REDIS_SERVICE, older_than_redis
@@ -59,6 +60,7 @@ class Question:
     volume_files: dict[str, str]
     timeout: float
     docker_socket: str
+    inputs: str | None = None
 
 
 # --- pure -----------------------------------------------------------------------------------------------------------
@@ -172,6 +174,19 @@ def older_ones(containers: Iterable[Mapping[str, Any]], details: Mapping[str, An
     redis = [state for container, state in known if summarise_container(container)["service"] == REDIS_SERVICE and state.get("Running")]
     clients = {str(summarise_container(container)["name"]): str(state.get("StartedAt")) for container, state in known if uses_redis(container)}
     return older_than_redis(redis[0], clients) if redis else []
+
+
+def process_age(pid: int) -> float | None:
+    """Seconds, by the clock of the kernel, which nobody sets. None of a process that is gone."""
+    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return float(read("/proc/uptime").split()[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else None
+
+
+def oldest_redis_user(containers: Iterable[Mapping[str, Any]], details: Mapping[str, Any]) -> float | None:
+    """For how many seconds the oldest of the application's running containers has run; None without any."""
+    states = [details[container["Id"]]["State"] for container in containers if uses_redis(container) and isinstance(details.get(container["Id"]), dict)]
+    ages = [process_age(state["Pid"]) for state in states if state.get("Pid")]
+    return max((age for age in ages if age is not None), default=None)
 
 
 def published_ports(containers: Iterable[Mapping[str, Any]], deployment: str) -> dict[int, tuple[str, bool]]:
@@ -564,6 +579,8 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
         "deployment": {
             "containers": sorted(map(summarise_container, ours), key=lambda container: str(container["name"])),
             "older_than_redis": older_ones(ours, local["details"]),
+            "redis_users_age_s": oldest_redis_user(ours, local["details"]),
+            "plan_as_left": plan_as_left(question.directory, question.inputs) if question.inputs else None,
             "active": active(question.directory),
             "releases": releases(question.directory),
             "changing": os.path.lexists(os.path.join(question.directory, "slots", "changing")),
