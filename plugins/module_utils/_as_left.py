@@ -4,7 +4,8 @@
 """Whether the files of a deployment are as the last complete run left them, and what that run wanted.
 
 A run that finds so need not ask, file by file, what would be found equal. The mark holds digests: of the plan, which is no secret; of all other input,
-which may hold secrets, so its digest is never shown; and of the files that were there in the end.
+which may hold secrets, so its digest is never shown; and of the files that were there in the end. Beside them, the version of Compose, which takes
+longer to be asked than all of this.
 
 Private to this collection.
 """
@@ -16,6 +17,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from typing import Any
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._atomic import replace_file
 
@@ -57,17 +59,24 @@ def files_digest(directory: str) -> str:
     return digest.hexdigest()
 
 
-def plan_as_left(directory: str, inputs: str) -> str | None:
-    """The digest of the plan that the last complete run followed; None when inputs or files are others now, or a run goes on."""
+def read_mark(directory: str) -> dict[str, Any]:
+    """What the last complete run wrote; empty without a mark, or with something else in its place."""
     try:
         with open(os.path.join(directory, MARK), encoding="utf-8") as stream:
             mark = json.load(stream)
-        same = mark["inputs"] == inputs and not os.path.lexists(os.path.join(directory, LOCK)) and mark["files"] == files_digest(directory)
-        return str(mark["plan"]) if same else None
-    except (OSError, ValueError, KeyError, TypeError):  # no mark, or none of ours: nothing is known
+    except (OSError, ValueError):
+        return {}
+    return mark if isinstance(mark, dict) else {}
+
+
+def plan_as_left(directory: str, inputs: str) -> str | None:
+    """The digest of the plan that the last complete run followed; None when inputs or files are others now, or a run goes on."""
+    mark = read_mark(directory)
+    if mark.get("inputs") != inputs or os.path.lexists(os.path.join(directory, LOCK)):
         return None
+    return mark.get("plan") if mark.get("files") == files_digest(directory) else None
 
 
-def remember(directory: str, plan: str, inputs: str) -> None:
-    content = json.dumps({"plan": plan, "inputs": inputs, "files": files_digest(directory)}, indent=1) + "\n"
+def remember(directory: str, **mark: Any) -> None:
+    content = json.dumps({**mark, "files": files_digest(directory)}, indent=1) + "\n"
     replace_file(os.path.join(directory, MARK), content.encode(), lambda temporary: os.chmod(temporary, 0o600))

@@ -8,7 +8,7 @@ Private to this collection.
 
 from __future__ import annotations
 
-import http.client
+import ctypes
 import importlib.util
 import ipaddress
 import json
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Mapping
 from urllib.parse import quote
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import plan_as_left
+from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import plan_as_left, read_mark
 from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import options_in_force
 from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH
 from ansible_collections.covstack.selfhosted.plugins.module_utils._redis_restart import REDIS_SERVICE, older_than_redis
@@ -41,6 +41,11 @@ REPOSITORY_FILES = (
 )
 DOCKER_TIMEOUT = 10.0
 COMMAND_TIMEOUT = 5.0
+MAXIMUM_CLOCK_ERROR_US = 16_000_000
+COMPOSE_PLUGINS = tuple(
+    f"{root}/cli-plugins/docker-compose"
+    for root in ("~/.docker", "/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
+)
 START_TIMEOUT, START_INTERVAL = 10.0, 0.2  # of a container that holds its port already
 _LISTEN = "0A"
 _ACTIVE = re.compile(r"^#\s*covstack:\s*(?P<pairs>.*)$")
@@ -265,9 +270,23 @@ def disk_of(path: str) -> dict[str, Any]:
     return {"path": path, "free_gb": round(usage.free / 1e9, 1), "total_gb": round(usage.total / 1e9, 1)}
 
 
+class _Timex(ctypes.Structure):
+    """The beginning of the kernel's struct timex, and room for the rest."""
+
+    _fields_ = [("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long), ("rest", ctypes.c_byte * 512)]
+
+
+def ntp_synchronised() -> bool | None:
+    """As systemd judges it, from what the kernel says; asking systemd starts a daemon."""
+    try:
+        asked = _Timex()
+        return bool(asked.maxerror < MAXIMUM_CLOCK_ERROR_US) if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(asked)) >= 0 else None
+    except (OSError, AttributeError):
+        return None
+
+
 def clock() -> dict[str, Any]:
-    synchronised = run("timedatectl", "show", "--property=NTPSynchronized", "--value")
-    return {"epoch": time.time(), "ntp_synchronised": {"yes": True, "no": False}.get(synchronised or "")}
+    return {"epoch": time.time(), "ntp_synchronised": ntp_synchronised()}
 
 
 def socket_owners(inodes: set[str]) -> dict[str, tuple[int, str]]:
@@ -313,34 +332,27 @@ def with_containers(listening: list[dict[str, Any]], published: Mapping[int, tup
     return sorted(listening + extra, key=lambda entry: entry["port"])
 
 
-class _DockerConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=DOCKER_TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class NotThere(OSError):
     """The engine does not know what it was asked for."""
 
 
 def ask_docker(socket_path: str, path: str) -> Any:
-    """GET on the Docker API. Raises OSError (NotThere among them) or ValueError when there is no sensible answer."""
-    connection = _DockerConnection(socket_path)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-    except http.client.HTTPException as error:
-        raise OSError(f"no HTTP answer: {error}") from None
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise (NotThere if response.status == 404 else OSError)(f"HTTP status {response.status}")
+    """GET on the Docker API. Raises OSError (NotThere among them) or ValueError when there is no sensible answer.
+
+    HTTP/1.0 ends with the connection, so that no library for it must be loaded, which takes as long as the answer.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(DOCKER_TIMEOUT)
+        connection.connect(socket_path)
+        connection.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    head, _separator, body = answer.partition(b"\r\n\r\n")
+    words = head.split(maxsplit=2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/"):
+        raise OSError("no HTTP answer")
+    status = words[1].decode("ascii", "replace")
+    if status != "200":
+        raise (NotThere if status == "404" else OSError)(f"HTTP status {status}")
     return json.loads(body)
 
 
@@ -419,6 +431,19 @@ def installed_version() -> str | None:
     return parse_version(run(dockerd, "--version") or "") if dockerd else None
 
 
+def compose_plugins() -> list[list[Any]]:
+    """Path, size and time of the files that may be Compose: while these are the same, so is its version."""
+    paths = [os.path.expanduser(path) for path in COMPOSE_PLUGINS]
+    found = [(path, os.stat(path)) for path in paths if os.path.exists(path)]
+    return [[path, status.st_size, status.st_mtime_ns] for path, status in found]
+
+
+def compose_as_left(directory: str) -> str | None:
+    """The version that the last complete run found, if Compose is still the same."""
+    known = read_mark(directory).get("compose")
+    return known["version"] if isinstance(known, dict) and known.get("plugins") == compose_plugins() != [] else None
+
+
 def compose_version() -> str | None:
     cli = shutil.which("docker", path=_search_path())
     return run(cli, "compose", "version", "--short") if cli else None
@@ -488,7 +513,7 @@ def collect(question: Question) -> dict[str, Any]:
     """Everything, in about the time of its slowest part."""
     work: dict[Any, Callable[[], Any]] = {("docker", path): _asker(question.docker_socket, path)
                                           for path in ("/version", "/info", CONTAINERS[1])}
-    work["compose"] = compose_version
+    work["compose"] = lambda: compose_as_left(question.directory) or compose_version()
     work["clock"] = clock
     work["listening"] = listening_sockets
     work.update({("volume", volume): _call(volume_file, question.docker_socket, volume, name) for volume, name in question.volume_files.items()})

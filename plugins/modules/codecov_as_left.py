@@ -54,6 +54,7 @@ RETURN = r""" # """
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import remember
+from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import compose_plugins, compose_version
 
 
 def main() -> None:
@@ -67,7 +68,8 @@ def main() -> None:
     )
     try:
         if not module.check_mode:
-            remember(module.params["directory"], module.params["plan"], module.params["inputs"])
+            compose = {"plugins": compose_plugins(), "version": compose_version()}
+            remember(module.params["directory"], plan=module.params["plan"], inputs=module.params["inputs"], compose=compose)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or module.params['directory']}: {error.strerror}.")
     module.exit_json(changed=False)
