@@ -63,7 +63,7 @@ _value:
       description: The virtual address with its prefix. Empty without one.
       type: str
     settled:
-      description: Whether the host has these files, runs with them, and sends requests to every web server. Never said of one with TLS.
+      description: Whether the host has these files, runs with them, and sends requests to every web server. Certificates are not judged.
       type: bool
 """
 

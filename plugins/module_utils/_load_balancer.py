@@ -783,9 +783,9 @@ def plan_of(settings: Settings, host: Host) -> t.Dict[str, t.Any]:
 def settled(settings: Settings, plan: t.Mapping[str, t.Any], info: t.Mapping[str, t.Any]) -> bool:
     """Whether the host has these files and no others, runs with them, and HAProxy sends requests to every web server: there is nothing to do.
 
-    Certificates are for the module that writes them to judge, and a password that is given is not known here.
+    Certificates are for the module that writes them to judge. A password that is given is not known here, so nothing is settled with one.
     """
-    if plan["errors"] or settings.tls or settings.password:
+    if plan["errors"] or settings.password:
         return False
     haproxy, keepalived = info["haproxy"], info["keepalived"]
     address_kept = all(keepalived.values()) and info["digests"][PASSWORD_FILE] is not None if settings.virtual_address else not keepalived["running"]

@@ -30,7 +30,7 @@ def steps(two: pathlib.Path, three: pathlib.Path) -> Steps:
     """Each begins where the one before ended; the last leaves it as the first found it, but for the version."""
 
     def scale_in() -> None:
-        run("remove", three, "--limit", f"{split.PREFIX}app3")
+        run("remove", three, "--limit", split.host("app3"))
         run("scale", two)
 
     return {
@@ -47,7 +47,7 @@ def measure(bench: Bench) -> None:
     two = split.inventory("load_two", split.pair("app1", "app2"))
     deployment.run("deploy", two, **OLD)
     with tempfile.TemporaryDirectory() as directory:
-        repository = Uploads(f"{split.PREFIX}app1", URL, pathlib.Path(directory))
+        repository = Uploads(split.host("app1"), URL, pathlib.Path(directory))
     stream = UploadStream(SLUG, repository.token, UPLOAD_RATE)
     again = functools.partial(deployment.run, "deploy", two, **OLD)
     steady, by_step = measure_steps(bench, URL, RATE, stream, repository, functools.partial(steps, two, three), again, REQUESTS_AT_LEAST)

@@ -28,17 +28,21 @@ TWELVE: Groups = {
 }
 
 
+def host(member: str) -> str:
+    return PREFIX + member
+
+
 def pair(*application: str) -> Groups:
     """Two load balancers before these hosts, which are web and worker hosts at once; the data of all on one more."""
     return {"load_balancers": ["lb1", "lb2"], "web": application, "worker": application, "data": ["store"], "storage": ["store"]}
 
 
-def inventory(name: str, groups: Groups, **settings: t.Any) -> pathlib.Path:
+def inventory(title: str, groups: Groups, **settings: t.Any) -> pathlib.Path:
     """The hosts, and what a user would write for them. With one load balancer there is no virtual address, and no claim of high availability."""
     registry.up()
-    named = {group: [PREFIX + member for member in members] for group, members in groups.items()}
-    addresses = {host: hosts.create(host, bare=host in named[WITHOUT_DOCKER]) for members in named.values() for host in members}
-    directory = peers.inventory(name, {"codecov": sorted(addresses), **named})
+    named = {group: [host(member) for member in members] for group, members in groups.items()}
+    addresses = {name: hosts.create(name, bare=name in named[WITHOUT_DOCKER]) for members in named.values() for name in members}
+    directory = peers.inventory(title, {"codecov": sorted(addresses), **named})
     balancers = named["load_balancers"]
     if len(balancers) > 1:
         place: dict[str, t.Any] = {"codecov_url": f"http://{ADDRESS}", "codecov_virtual_address": ADDRESS}

@@ -190,3 +190,52 @@ def test_a_name_that_haproxy_does_not_know_is_refused_with_those_it_knows() -> N
 def test_processes_of_before_a_reload_are_found() -> None:
     text = "#<PID> <type> <reloads>\n10 master 1\n# workers\n30 worker 0\n# old workers\n20 worker 1\n25 worker 2\n# programs\n40 program 0\n"
     assert _haproxy.parse_old_workers(text) == ["20", "25"]
+
+
+def as_left(wanted: Settings, plan: dict[str, Any]) -> dict[str, Any]:
+    """What load_balancer_info says of a host after the role."""
+    receiving = {_load_balancer.WEB: [server.name for server in wanted.web_servers]}
+    return {
+        "haproxy": {"description": plan["description"], "enabled": True},
+        "keepalived": dict.fromkeys(("running", "enabled", "applied"), bool(wanted.virtual_address)),
+        "digests": {_load_balancer.PASSWORD_FILE: "digest"},
+        "receiving": receiving,
+        "managed": _load_balancer._written(plan),
+    }
+
+
+@pytest.mark.parametrize("over", [{}, {"virtual_address": "", "peers": PEERS[:1], "allow_single": True}, HTTPS], ids=["a pair", "a single one", "https"])
+def test_a_host_after_the_role_is_settled(over: dict[str, Any]) -> None:
+    wanted = settings(**over)
+    plan = _load_balancer.plan_of(wanted, HOST)
+    assert plan["errors"] == []
+    assert _load_balancer.settled(wanted, plan, as_left(wanted, plan))
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("haproxy", {"description": "covstack-another"}),
+        ("haproxy", {"enabled": False}),
+        ("keepalived", {"running": False}),
+        ("keepalived", {"applied": False}),
+        ("digests", {_load_balancer.PASSWORD_FILE: None}),
+        ("receiving", {_load_balancer.WEB: ["web1"]}),
+        ("receiving", {_load_balancer.WEB: []}),
+        ("managed", {f"{_load_balancer.ETC}/haproxy.cfg": {"mode": "0644", "digest": "another"}}),
+        ("managed", {f"{_load_balancer.ETC}/haproxy.cfg": {"mode": None, "digest": None}}),
+        ("managed", {"/etc/covstack/load_balancer/former.cfg": {"mode": "0644", "digest": "digest"}}),
+    ],
+)
+def test_each_way_in_which_a_host_is_not_settled(place: str, change: dict[str, Any]) -> None:
+    wanted = settings()
+    plan = _load_balancer.plan_of(wanted, HOST)
+    info = as_left(wanted, plan)
+    info[place].update(change)
+    assert not _load_balancer.settled(wanted, plan, info)
+
+
+def test_a_given_password_is_not_known_to_be_the_one_there() -> None:
+    wanted = settings(password=PASSWORD)
+    plan = _load_balancer.plan_of(wanted, HOST)
+    assert not _load_balancer.settled(wanted, plan, as_left(wanted, plan))

@@ -215,3 +215,48 @@ def outline(project: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_kind_is_known() -> None:
     assert set(GROUPS) == set(KINDS)
+
+
+def as_left_host(plan: dict[str, Any]) -> dict[str, Any]:
+    """A host of a split deployment after a complete run."""
+    usual = {"state": "running", "health": "healthy", "one_off": False, "slot": None, "release": None, "config": None}
+    active = {"slot": "blue", "release": "8c1f0a"}
+    platform = [
+        {**usual, "service": name, "image": image, "config": plan["platform"]["configs"][name]} for name, image in plan["platform"]["images"].items()
+    ]
+    counts = plan["application"]["replicas"].items()
+    application = [
+        {**usual, **active, "service": name, "image": plan["application"]["images"][name]} for name, number in counts for _one in range(number)
+    ]
+    seen = {"containers": [*platform, *application], "active": active, "changing": False, "plan_as_left": _plan.digest_of(plan)}
+    return {"deployment": seen, "docker": {"running": True, "enabled": True, "daemon_options": {}}, "python": {"yaml": True}}
+
+
+def is_as_left(plan: dict[str, Any], host: dict[str, Any]) -> bool:
+    return _plan.as_left(plan, host, _plan.settled(plan, host))
+
+
+@pytest.mark.parametrize("name", ["app1", "data1", "st1", "lb1"])
+def test_a_host_that_a_complete_run_left_is_as_it_left_it(name: str) -> None:
+    plan = _plan.plan_of(split_deployment(name, WIDE))
+    assert is_as_left(plan, as_left_host(plan))
+
+
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("deployment", {"changing": True}),
+        ("deployment", {"plan_as_left": None}),
+        ("deployment", {"plan_as_left": "another plan"}),
+        ("deployment", {"containers": []}),
+        ("docker", {"running": False}),
+        ("docker", {"enabled": False}),
+        ("docker", {"daemon_options": None}),
+        ("python", {"yaml": False}),
+    ],
+)
+def test_each_way_in_which_a_host_is_not_as_it_was_left(place: str, change: dict[str, Any]) -> None:
+    plan = _plan.plan_of(split_deployment("app1", WIDE))
+    host = as_left_host(plan)
+    host[place].update(change)
+    assert not is_as_left(plan, host)
