@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 import typing as t
 
 import yaml
@@ -14,7 +13,6 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _config_merge,
     _config_validate,
-    _inputs,
     _placement,
     _placement_rules,
     _plan,
@@ -45,7 +43,6 @@ class ActionModule(ActionBase):
             problems += self._config_problems(deployment)
         self._refuse(problems)
         wanted = t.cast(Deployment, deployment)
-        asked = time.time()
         host = self._host_info(wanted, task_vars)
         fitted = _sizing.fitted_to(wanted, host)
         if parameters["host_checks"]:
@@ -54,9 +51,6 @@ class ActionModule(ActionBase):
             problems += host_problems
         plan = _plan.plan_of(fitted)
         settled = _plan.settled(plan, host)
-        if fitted.is_split:
-            settled["everything"] = _plan.as_left(plan, host, settled)
-            plan.update(digest=_plan.digest_of(plan), asked=asked)
         return {**result, **plan, "host": host, "settled": settled, "changed": False, "warnings": [str(problem) for problem in problems]}
 
     def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
@@ -78,10 +72,9 @@ class ActionModule(ActionBase):
         return _placement.placement_of((self._placed(name, task_vars["hostvars"][name], task_vars) for name in names), groups)
 
     def _placed(self, name: str, variables: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> _placement.Host:
-        address = str(variables.get("codecov_address") or variables.get("ansible_host") or "")
         is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
         common = {setting: variables.get(setting) for setting in _placement_rules.COMMON_SETTINGS} if is_first else {}
-        return _placement.Host(name, address, groups=tuple(variables.get("group_names", ())), common=common)
+        return _placement.Host(name, _placement.address_of(variables), groups=tuple(variables.get("group_names", ())), common=common)
 
     @staticmethod
     def _speaks_for_all(deployment: Deployment, task_vars: t.Mapping[str, t.Any]) -> bool:
@@ -126,16 +119,10 @@ class ActionModule(ActionBase):
 
     def _host_info(self, deployment: Deployment, task_vars: t.Any) -> t.Dict[str, t.Any]:
         arguments = {"directory": deployment.settings["codecov_directory"], "deployment": NAME, **_plan.needs_of(deployment)}
-        if deployment.is_split:
-            arguments["inputs"] = self._inputs(deployment, task_vars)
         info = self._execute_module("covstack.selfhosted.codecov_host_info", module_args=arguments, task_vars=task_vars)
         if info.get("failed"):
             raise AnsibleActionFail(info.get("msg", "codecov_host_info failed"), result=info)
         return {key: value for key, value in info.items() if not key.startswith("_") and key not in ("invocation", "changed", "warnings", "deprecations")}
-
-    def _inputs(self, deployment: Deployment, task_vars: t.Any) -> str:
-        engine = self._templar.template(_inputs.engine_variables(task_vars))
-        return _inputs.inputs_digest(deployment.settings, engine, self._loader.path_dwim)
 
     @staticmethod
     def _refuse(problems: t.Sequence[t.Any]) -> None:

@@ -62,23 +62,18 @@ _value:
     address:
       description: The virtual address with its prefix. Empty without one.
       type: str
-    settled:
-      description: Whether the host has these files, runs with them, and sends requests to every web server. Certificates are not judged.
-      type: bool
 """
 
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer import host_of, plan_of, settings_of, settled
+from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer import host_of, plan_of, settings_of
 
 
 def load_balancer(settings: t.Any, host: str, info: t.Any) -> t.Dict[str, t.Any]:
     """Settings and facts -> plan."""
     try:
-        wanted = settings_of(settings)
-        plan = plan_of(wanted, host_of(host, info))
-        return {**plan, "settled": settled(wanted, plan, info)}
+        return plan_of(settings_of(settings), host_of(host, info))
     except (KeyError, TypeError) as error:
         raise AnsibleFilterError(f"load_balancer: {error} is missing or has another type than the role load_balancer documents.") from error
 

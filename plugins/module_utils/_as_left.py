@@ -1,11 +1,10 @@
 # Copyright (c) 2026, The covstack.selfhosted maintainers
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the files of a deployment are as the last complete run left them, and what that run wanted.
+"""Whether a host is as the last complete run left it: the same input of the run, the same files, the same containers since, the same load balancing.
 
-A run that finds so need not ask, file by file, what would be found equal. The mark holds digests: of the plan, which is no secret; of all other input,
-which may hold secrets, so its digest is never shown; and of the files that were there in the end. Beside them, the version of Compose, which takes
-longer to be asked than all of this.
+The action codecov_as_left sends this file as it is to the host's Python, because a module would spend most of its time on loading Ansible's own code. So
+it imports nothing but the standard library, and little of that.
 
 Private to this collection.
 """
@@ -15,11 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import stat
 from collections.abc import Iterator
 from typing import Any
-
-from ansible_collections.covstack.selfhosted.plugins.module_utils._atomic import replace_file
 
 MARK = "as_left.json"
 LOCK = "deploy.lock"
@@ -27,13 +25,25 @@ LOCK = "deploy.lock"
 UNCOUNTED = frozenset({MARK, LOCK, "audit.log"})
 # Larger files (archives of images) are told by size and time.
 LARGEST_READ = 1 << 20
+TIMEOUT = 10.0
+DOCKER_SOCKET, HAPROXY_SOCKET = "/var/run/docker.sock", "/run/haproxy/admin.sock"
+KEEPALIVED_PID, KEEPALIVED_APPLIED = "/run/keepalived.pid", "/run/covstack-keepalived.applied"
+DEPLOYMENT_LABEL, LABELS = "covstack.deployment", ("covstack.service", "covstack.slot", "covstack.release", "covstack.config")
 
 
-def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
+class Unknown(Exception):
+    """What cannot be seen is not as it was left; why, in one sentence."""
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def _entries(directory: str) -> Iterator[str]:
     for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
-        yield entry
-        if entry.is_dir(follow_symlinks=False):
-            yield from _entries(entry.path)
+        if entry.name not in UNCOUNTED:
+            yield entry.path
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)
 
 
 def _content(path: str, status: os.stat_result) -> str:
@@ -47,36 +57,123 @@ def _content(path: str, status: os.stat_result) -> str:
         return hashlib.sha256(stream.read()).hexdigest()
 
 
-def files_digest(directory: str) -> str:
-    """Names, kinds, modes, owners and contents of everything below a directory."""
-    digest = hashlib.sha256()
-    for entry in _entries(directory):
-        name = os.path.relpath(entry.path, directory)
-        if name not in UNCOUNTED:
-            status = entry.stat(follow_symlinks=False)
-            line = (name, status.st_mode, status.st_uid, status.st_gid, _content(entry.path, status))
-            digest.update(f"{line!r}\n".encode())
-    return digest.hexdigest()
-
-
-def read_mark(directory: str) -> dict[str, Any]:
-    """What the last complete run wrote; empty without a mark, or with something else in its place."""
+def _described(path: str) -> str:
     try:
-        with open(os.path.join(directory, MARK), encoding="utf-8") as stream:
+        status = os.lstat(path)
+        return repr((path, status.st_mode, status.st_uid, status.st_gid, _content(path, status)))
+    except FileNotFoundError:
+        return repr((path, None))
+
+
+def files_digest(trees: list[str], files: list[str]) -> str:
+    """Names, kinds, modes, owners and contents of these files, and of everything below these directories."""
+    paths = [*files, *(path for tree in trees if os.path.isdir(tree) for path in _entries(tree))]
+    return hashlib.sha256("\n".join(map(_described, paths)).encode()).hexdigest()
+
+
+# --- containers -----------------------------------------------------------------------------------------------------
+
+
+def _ask(path: str, text: str) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(path)
+        connection.sendall(text.encode())
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def ask_docker(path: str) -> Any:
+    head, _separator, body = _ask(DOCKER_SOCKET, f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").partition(b"\r\n\r\n")
+    if head.split(maxsplit=2)[1:2] != [b"200"]:
+        raise Unknown("Docker does not answer as it should")
+    return json.loads(body)
+
+
+def _container(found: dict[str, Any]) -> dict[str, Any]:
+    state, labels = ask_docker(f"/containers/{found['Id']}/json")["State"], found.get("Labels") or {}
+    return {
+        "name": found["Names"][0],
+        "id": found["Id"],
+        # A name that means another image by now.
+        "image": found["Image"],
+        "labels": {label: labels[label] for label in LABELS if label in labels},
+        "state": state["Status"],
+        "started": state["StartedAt"],
+        "health": (state.get("Health") or {}).get("Status"),
+    }
+
+
+def containers(deployment: str) -> list[dict[str, Any]]:
+    """Those of the deployment: a container that was made or started anew, whatever for, is another one."""
+    ours = [found for found in ask_docker("/containers/json?all=1") if (found.get("Labels") or {}).get(DEPLOYMENT_LABEL) == deployment]
+    return sorted(map(_container, ours), key=lambda container: str(container["name"]))
+
+
+# --- load balancing -------------------------------------------------------------------------------------------------
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+
+def balancing() -> dict[str, Any]:
+    """The configuration that HAProxy runs with, the servers that it sends requests to, and what keepalived runs with."""
+    info = _ask(HAPROXY_SOCKET, "show info\n").decode().splitlines()
+    rows = [line.split(",") for line in _ask(HAPROXY_SOCKET, "show stat -1 4 -1\n").decode().splitlines() if line and not line.startswith("#")]
+    return {
+        "description": [line for line in info if line.lower().startswith("description:")],
+        "receiving": sorted(f"{row[0]}/{row[1]}" for row in rows if row[17].startswith("UP")),
+        "keepalived": _text(f"/proc/{_text(KEEPALIVED_PID) or 0}/comm"),
+        "applied": _text(KEEPALIVED_APPLIED),
+    }
+
+
+# --- together -------------------------------------------------------------------------------------------------------
+
+
+def state_of(question: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "files": files_digest(question["trees"], question["files"]),
+        "containers": containers(question["deployment"]) if question["deployment"] else [],
+        "balancing": balancing() if question["balances"] else {},
+    }
+
+
+def look(question: dict[str, Any]) -> dict[str, Any]:
+    """Whether the host is as it was left, and which part of it is not."""
+    try:
+        with open(os.path.join(question["directory"], MARK), encoding="utf-8") as stream:
             mark = json.load(stream)
-    except (OSError, ValueError):
-        return {}
-    return mark if isinstance(mark, dict) else {}
+        now = {"inputs": question["inputs"], "lock": os.path.lexists(os.path.join(question["directory"], LOCK)), **state_of(question)}
+        differs = sorted(part for part in now if mark.get(part) != now[part])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, Unknown) as error:  # nothing to compare with, or nothing to be seen
+        differs = [f"unknown ({type(error).__name__})"]
+    return {"as_left": not differs, "differs": differs}
 
 
-def plan_as_left(directory: str, inputs: str) -> str | None:
-    """The digest of the plan that the last complete run followed; None when inputs or files are others now, or a run goes on."""
-    mark = read_mark(directory)
-    if mark.get("inputs") != inputs or os.path.lexists(os.path.join(directory, LOCK)):
-        return None
-    return mark.get("plan") if mark.get("files") == files_digest(directory) else None
+def problems_of(state: dict[str, Any], servers: list[str]) -> list[str]:
+    """What is not to be left like this."""
+    unwell = [container["name"] for container in state["containers"] if container["health"] not in (None, "healthy") and container["state"] == "running"]
+    restarting = [container["name"] for container in state["containers"] if container["state"] not in ("running", "exited")]
+    silent = [server for server in servers if server not in state["balancing"].get("receiving", servers)]
+    return [*(f"{name.lstrip('/')} is not healthy" for name in (*unwell, *restarting)), *(f"{server} receives no requests" for server in silent)]
 
 
-def remember(directory: str, **mark: Any) -> None:
-    content = json.dumps({**mark, "files": files_digest(directory)}, indent=1) + "\n"
-    replace_file(os.path.join(directory, MARK), content.encode(), lambda temporary: os.chmod(temporary, 0o600))
+def remember(question: dict[str, Any], servers: list[str]) -> list[str]:
+    """Write down how the host is; what is wrong with it, if anything, is returned instead, and nothing is remembered."""
+    path = os.path.join(question["directory"], MARK)
+    state = state_of(question)
+    problems = problems_of(state, servers)
+    if problems:
+        if os.path.lexists(path):
+            os.unlink(path)
+        return problems
+    draft = f"{path}.new"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8") as stream:
+        json.dump({"inputs": question["inputs"], "lock": False, **state}, stream, indent=1)
+    os.replace(draft, path)
+    return []

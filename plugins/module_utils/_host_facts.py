@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Mapping
 from urllib.parse import quote
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import plan_as_left, read_mark
 from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import options_in_force
 from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH
 from ansible_collections.covstack.selfhosted.plugins.module_utils._redis_restart import REDIS_SERVICE, older_than_redis
@@ -42,10 +41,6 @@ REPOSITORY_FILES = (
 DOCKER_TIMEOUT = 10.0
 COMMAND_TIMEOUT = 5.0
 MAXIMUM_CLOCK_ERROR_US = 16_000_000
-COMPOSE_PLUGINS = tuple(
-    f"{root}/cli-plugins/docker-compose"
-    for root in ("~/.docker", "/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
-)
 START_TIMEOUT, START_INTERVAL = 10.0, 0.2  # of a container that holds its port already
 _LISTEN = "0A"
 _ACTIVE = re.compile(r"^#\s*covstack:\s*(?P<pairs>.*)$")
@@ -65,7 +60,6 @@ class Question:
     volume_files: dict[str, str]
     timeout: float
     docker_socket: str
-    inputs: str | None = None
 
 
 # --- pure -----------------------------------------------------------------------------------------------------------
@@ -179,19 +173,6 @@ def older_ones(containers: Iterable[Mapping[str, Any]], details: Mapping[str, An
     redis = [state for container, state in known if summarise_container(container)["service"] == REDIS_SERVICE and state.get("Running")]
     clients = {str(summarise_container(container)["name"]): str(state.get("StartedAt")) for container, state in known if uses_redis(container)}
     return older_than_redis(redis[0], clients) if redis else []
-
-
-def process_age(pid: int) -> float | None:
-    """Seconds, by the clock of the kernel, which nobody sets. None of a process that is gone."""
-    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return float(read("/proc/uptime").split()[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK") if len(fields) > 19 else None
-
-
-def oldest_redis_user(containers: Iterable[Mapping[str, Any]], details: Mapping[str, Any]) -> float | None:
-    """For how many seconds the oldest of the application's running containers has run; None without any."""
-    states = [details[container["Id"]]["State"] for container in containers if uses_redis(container) and isinstance(details.get(container["Id"]), dict)]
-    ages = [process_age(state["Pid"]) for state in states if state.get("Pid")]
-    return max((age for age in ages if age is not None), default=None)
 
 
 def published_ports(containers: Iterable[Mapping[str, Any]], deployment: str) -> dict[int, tuple[str, bool]]:
@@ -431,19 +412,6 @@ def installed_version() -> str | None:
     return parse_version(run(dockerd, "--version") or "") if dockerd else None
 
 
-def compose_plugins() -> list[list[Any]]:
-    """Path, size and time of the files that may be Compose: while these are the same, so is its version."""
-    paths = [os.path.expanduser(path) for path in COMPOSE_PLUGINS]
-    found = [(path, os.stat(path)) for path in paths if os.path.exists(path)]
-    return [[path, status.st_size, status.st_mtime_ns] for path, status in found]
-
-
-def compose_as_left(directory: str) -> str | None:
-    """The version that the last complete run found, if Compose is still the same."""
-    known = read_mark(directory).get("compose")
-    return known["version"] if isinstance(known, dict) and known.get("plugins") == compose_plugins() != [] else None
-
-
 def compose_version() -> str | None:
     cli = shutil.which("docker", path=_search_path())
     return run(cli, "compose", "version", "--short") if cli else None
@@ -513,7 +481,7 @@ def collect(question: Question) -> dict[str, Any]:
     """Everything, in about the time of its slowest part."""
     work: dict[Any, Callable[[], Any]] = {("docker", path): _asker(question.docker_socket, path)
                                           for path in ("/version", "/info", CONTAINERS[1])}
-    work["compose"] = lambda: compose_as_left(question.directory) or compose_version()
+    work["compose"] = compose_version
     work["clock"] = clock
     work["listening"] = listening_sockets
     work.update({("volume", volume): _call(volume_file, question.docker_socket, volume, name) for volume, name in question.volume_files.items()})
@@ -604,8 +572,6 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
         "deployment": {
             "containers": sorted(map(summarise_container, ours), key=lambda container: str(container["name"])),
             "older_than_redis": older_ones(ours, local["details"]),
-            "redis_users_age_s": oldest_redis_user(ours, local["details"]),
-            "plan_as_left": plan_as_left(question.directory, question.inputs) if question.inputs else None,
             "active": active(question.directory),
             "releases": releases(question.directory),
             "changing": os.path.lexists(os.path.join(question.directory, "slots", "changing")),

@@ -27,7 +27,6 @@ APPLIED = "/run/covstack-keepalived.applied"
 CERTIFICATE = f"{ETC}/tls/certificate.pem"  # HAProxy finds the key beside it, as certificate.pem.key
 PASSWORD_FILE = f"{ETC}/vrrp_password.conf"
 MARK = "covstack-"
-MANIFEST = ".covstack-load-balancer.json"  # of the files below /etc, and of the scripts
 WEB, STORAGE = "web", "storage"
 
 MAX_BALANCERS = 10
@@ -778,24 +777,3 @@ def plan_of(settings: Settings, host: Host) -> t.Dict[str, t.Any]:
     if settings.virtual_address:
         plan.update(zip(("interface", "address"), place_of(settings, host)))
     return plan
-
-
-def settled(settings: Settings, plan: t.Mapping[str, t.Any], info: t.Mapping[str, t.Any]) -> bool:
-    """Whether the host has these files and no others, runs with them, and HAProxy sends requests to every web server: there is nothing to do.
-
-    Certificates are for the module that writes them to judge. A password that is given is not known here, so nothing is settled with one.
-    """
-    if plan["errors"] or settings.password:
-        return False
-    haproxy, keepalived = info["haproxy"], info["keepalived"]
-    address_kept = all(keepalived.values()) and info["digests"][PASSWORD_FILE] is not None if settings.virtual_address else not keepalived["running"]
-    runs = haproxy["description"] == plan["description"] and haproxy["enabled"] and address_kept
-    everyone = {server.name for server in settings.web_servers} <= set(info["receiving"].get(WEB, ()))
-    return bool(runs and everyone and info["managed"] == _written(plan))
-
-
-def _written(plan: t.Mapping[str, t.Any]) -> t.Dict[str, t.Dict[str, str]]:
-    """As load_balancer_info finds the files of a plan."""
-    wanted = [("/etc", plan["files"]), (SCRIPTS, plan["scripts"])]
-    files = {f"{directory}/{name}": file for directory, named in wanted for name, file in named.items()}
-    return {path: {"mode": file["mode"], "digest": hashlib.sha256(file["content"].encode()).hexdigest()} for path, file in files.items()}

@@ -430,23 +430,6 @@ def settled(plan: t.Mapping[str, t.Any], host: t.Mapping[str, t.Any]) -> t.Dict[
     }
 
 
-def as_left(plan: t.Mapping[str, t.Any], host: t.Mapping[str, t.Any], settled_: t.Mapping[str, bool]) -> bool:
-    """Whether a host of a split deployment is as a complete run with the same plan and input left it, and all of it runs.
-
-    A load balancer alone is not judged here: the role load_balancer sees for itself.
-    """
-    placement, docker = plan["placement"], host["docker"]
-    if not placement["containers"]:
-        return True
-    runs = settled_["platform"] and (settled_["application"] or not placement["application"])
-    engine = docker["running"] and docker["enabled"] is not False and docker["daemon_options"] is not None and host["python"]["yaml"]
-    return bool(runs and engine and not host["deployment"]["changing"] and host["deployment"]["plan_as_left"] == digest_of(plan))
-
-
-def digest_of(plan: t.Mapping[str, t.Any]) -> str:
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-
-
 def _container_probe_source() -> str:
     with open(_container_probe.__file__, encoding="utf-8") as stream:
         return stream.read()

@@ -9,29 +9,33 @@ DOCUMENTATION = r"""
 module: codecov_as_left
 version_added: 0.2.0
 author: The covstack.selfhosted maintainers (@covstack)
-short_description: Remember what a complete run wanted and left on the host
+short_description: Remember how a complete run left a host, or look whether it is still like that
 description:
-  - Writes the file C(as_left.json) with digests of the plan, of all other input of the run (settings, secrets, files, this collection itself), and of the
-    files that are there now. M(covstack.selfhosted.codecov_plan) compares them, and a run that finds everything as it was left need not ask for each thing.
-  - To be called when everything that the plan wants was done, by a play that made the plan before.
+  - Compares a digest of everything that a run depends on (settings with their secrets, placement, files of the controller, this collection's own code), the
+    files of the deployment and of the load balancer, the containers since they were started, and what HAProxy and keepalived run with.
+  - For hosts of a split deployment. Where everything is as it was left, a run has nothing to do there.
 options:
-  directory:
-    description: Where the deployment lives on the host.
-    type: path
-    required: true
-  plan:
-    description: RV(covstack.selfhosted.codecov_plan#module:digest).
+  state:
+    description:
+      - V(look) compares, in one short question that needs nothing of Ansible on the host.
+      - V(present) remembers, at the end of a run that did everything. A host on which something is not well is not remembered.
     type: str
-    required: true
-  inputs:
-    description: Digest of the other input. The action finds it out.
-    type: str
+    choices: [look, present]
+    default: look
+  servers:
+    description: Servers (C(backend/name)) that a load balancer on the host must send requests to, or it is not remembered.
+    type: list
+    elements: str
+    default: []
+  question:
+    description: What to look at. The action finds it out.
+    type: dict
 attributes:
   action:
     support: full
   check_mode:
     support: full
-    description: Writes nothing.
+    description: Remembers nothing.
   diff_mode:
     support: none
   platform:
@@ -44,35 +48,61 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Remember what was left
+- name: Look whether there is anything to do
   covstack.selfhosted.codecov_as_left:
-    directory: "{{ codecov_plan.directory }}"
-    plan: "{{ codecov_plan.digest }}"
+  register: look
+
+- name: Remember how the host is left
+  covstack.selfhosted.codecov_as_left:
+    state: present
 """
 
-RETURN = r""" # """
+RETURN = r"""
+as_left:
+  description: Whether the host is as it was left.
+  returned: with O(state=look)
+  type: bool
+  sample: false
+differs:
+  description: The parts that are not as they were left (V(inputs), V(files), V(containers), V(balancing), V(lock)), or why that is not known.
+  returned: with O(state=look)
+  type: list
+  elements: str
+  sample: [containers]
+problems:
+  description: Why the host was not remembered.
+  returned: with O(state=present)
+  type: list
+  elements: str
+  sample: []
+keeper:
+  description: The host that keeps the secrets of the deployment. V(null) without one.
+  returned: always
+  type: str
+  sample: app1.example.com
+"""
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import remember
-from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import compose_plugins, compose_version
+from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import Unknown, remember
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "directory": {"type": "path", "required": True},
-            "plan": {"type": "str", "required": True},
-            "inputs": {"type": "str", "no_log": True},
+            "state": {"type": "str", "choices": ["look", "present"], "default": "look"},
+            "servers": {"type": "list", "elements": "str", "default": []},
+            # Holds a digest of secrets among others.
+            "question": {"type": "dict", "no_log": True},
         },
         supports_check_mode=True,
     )
+    if module.params["state"] != "present" or not module.params["question"]:
+        module.fail_json(msg="state: only the action of this name looks. Way out: call it in a play, as covstack.selfhosted.codecov_as_left.")
     try:
-        if not module.check_mode:
-            compose = {"plugins": compose_plugins(), "version": compose_version()}
-            remember(module.params["directory"], plan=module.params["plan"], inputs=module.params["inputs"], compose=compose)
-    except OSError as error:
-        module.fail_json(msg=f"{error.filename or module.params['directory']}: {error.strerror}.")
-    module.exit_json(changed=False)
+        problems = [] if module.check_mode else remember(module.params["question"], module.params["servers"])
+    except (OSError, ValueError, Unknown) as error:
+        module.fail_json(msg=f"How the host is cannot be seen: {error}.")
+    module.exit_json(changed=False, problems=problems)
 
 
 if __name__ == "__main__":

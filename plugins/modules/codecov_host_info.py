@@ -56,9 +56,6 @@ options:
     description: Socket of the Docker engine.
     type: path
     default: /var/run/docker.sock
-  inputs:
-    description: Digest of the input of this run, to compare with that of the run that left the files in O(directory) as they are.
-    type: str
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -173,16 +170,13 @@ deployment:
     - C(releases) are ordered from the newest to the oldest; C(proved) says that an upload proved it.
     - C(older_than_redis) names the containers with the application's configuration that were started before the embedded Redis last ended, whatever
       their slot and state. Processes in them may hang.
-    - C(redis_users_age_s) says for how long the oldest running container with the application's configuration has run; V(null) without any.
-    - C(plan_as_left) is the digest of the plan that M(covstack.selfhosted.codecov_as_left) remembers, V(null) unless O(inputs) and all files in
-      O(directory) are as they were then.
     - C(tls) says whether there are files of certificates.
     - C(image) of a container is an ID when its name means another image by now. C(config) is the digest of the definition that it was made from.
   returned: success
   type: dict
   sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "one_off": false,
            "config": null, "state": "running", "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
-           "older_than_redis": [], "redis_users_age_s": 3600.5, "plan_as_left": null, "active": {"slot": "blue", "release": "8c1f0a"},
+           "older_than_redis": [], "active": {"slot": "blue", "release": "8c1f0a"},
            "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}], "tls": false}
 python:
   description: The Python that runs modules on the host, and whether it has PyYAML.
@@ -207,7 +201,6 @@ def main() -> None:
             "volume_files": {"type": "dict", "default": {}},
             "timeout": {"type": "float", "default": 3.0},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
-            "inputs": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )

@@ -57,16 +57,6 @@ digests:
   returned: success
   type: dict
   sample: {"/etc/covstack/load_balancer/tls/certificate.pem": null}
-managed:
-  description: The files that the role wrote, each with C(mode) and C(digest) of its content as it is now (V(null) when it is gone).
-  returned: success
-  type: dict
-  sample: {"/etc/covstack/load_balancer/haproxy.cfg": {"mode": "0644", "digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}}
-receiving:
-  description: Names of the servers that HAProxy sends requests to, by backend.
-  returned: success
-  type: dict
-  sample: {"web": ["app1.example.com", "app2.example.com"]}
 missing:
   description: Programs and libraries that are not installed.
   returned: success
@@ -92,15 +82,13 @@ holds_address:
 
 import hashlib
 import importlib.util
-import json
 import os
-import stat
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.covstack.selfhosted.plugins.module_utils._haproxy import Haproxy, HaproxyError, holds_address, interfaces
 from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import listening_sockets, operating_system, parse_version, read
-from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer import APPLIED, CERTIFICATE, ETC, MANIFEST, PASSWORD_FILE, SCRIPTS
+from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer import APPLIED, CERTIFICATE, ETC, PASSWORD_FILE
 
 PROGRAMS = {"haproxy": "/usr/sbin/haproxy", "keepalived": "/usr/sbin/keepalived"}
 
@@ -118,35 +106,8 @@ def digest(*paths: str) -> str | None:
     return None if any(content is None for content in contents) else hashlib.sha256(b"".join(content or b"" for content in contents)).hexdigest()
 
 
-def managed_files() -> dict[str, dict[str, str | None]]:
-    """What the manifests name; one that cannot be read names nothing, and is for file_set to explain."""
-    found = {}
-    for directory in ("/etc", SCRIPTS):
-        try:
-            names = json.loads(bytes_of(os.path.join(directory, MANIFEST)) or b"{}").get("files", {})
-        except (ValueError, AttributeError):
-            names = {}
-        found.update({path: {"mode": mode_of(path), "digest": digest(path)} for path in (os.path.join(directory, name) for name in names)})
-    return found
-
-
-def mode_of(path: str) -> str | None:
-    try:
-        return f"{stat.S_IMODE(os.lstat(path).st_mode):04o}"
-    except OSError:
-        return None
-
-
 def is_enabled(unit: str) -> bool:
     return os.path.lexists(f"/etc/systemd/system/multi-user.target.wants/{unit}.service")
-
-
-def receiving() -> dict[str, list[str]]:
-    try:
-        servers = Haproxy().servers()
-    except HaproxyError:
-        return {}
-    return {backend: [server.name for server in servers if server.backend == backend and server.receives] for backend in {server.backend for server in servers}}
 
 
 def haproxy_facts() -> dict[str, Any]:
@@ -182,8 +143,6 @@ def main() -> None:
             interfaces=interfaces(),
             listening=listening_sockets(),
             digests={path: digest(path) for path in (CERTIFICATE, f"{CERTIFICATE}.key", PASSWORD_FILE)},
-            managed=managed_files(),
-            receiving=receiving(),
             missing=missing + ([] if importlib.util.find_spec("yaml") else ["yaml"]),
             haproxy=haproxy_facts(),
             keepalived=keepalived_facts(),

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a measurement needs: run things, keep the figures, compare them with each other and with a goal, print a table, store JSON.
 
-def measure(bench: Bench) -> None:              # in tests/bench/measure_<name>.py
-    ours, peer = bench.together({"deploy, nothing to change": lambda: ..., "ansible -m ping": lambda: ...}, repeat=3)
-    bench.ratio("nothing to change / ping", ours, peer, at_most=9)
+    def measure(bench: Bench) -> None:              # in tests/bench/measure_<name>.py
+        ours, peer = bench.together({"deploy, nothing to change": lambda: ..., "ansible -m ping": lambda: ...}, repeat=3)
+        bench.ratio("nothing to change / ping", ours, peer, at_most=9)
 """
 
 from __future__ import annotations

@@ -60,10 +60,7 @@ def geerlingguy() -> t.Callable[[], object] | None:
     # Its package lists are wanted, and the distribution's engine has to do: Docker's own repository may be out of reach.
     command("docker", "exec", hosts.container(PEER_HOST), "apt-get", "update")
     settings = {
-        "docker_add_repo": False,
-        "docker_packages": ["docker.io"],
-        "docker_obsolete_packages": [],
-        "docker_install_compose_plugin": True,
+        "docker_add_repo": False, "docker_packages": ["docker.io"], "docker_obsolete_packages": [], "docker_install_compose_plugin": True,
         "docker_compose_package": "docker-compose",
     }
     return lambda: playbook(play, directory, "--extra-vars", json.dumps(settings))
