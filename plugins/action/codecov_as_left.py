@@ -11,6 +11,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _inputs, _placement, _settings
+from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import load_line
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME
 
 MODULE = "covstack.selfhosted.codecov_as_left"
@@ -59,6 +60,7 @@ class ActionModule(ActionBase):
         roles = self._templar.template(_inputs.variables_of_roles(task_vars))
         inputs = _inputs.inputs_digest(settings, placement, host, roles, self._loader.path_dwim)
         balances, runs = host.is_of("load_balancers"), host.kinds != ("load_balancers",)
+        asks_redis = host == placement.keeper and settings["codecov_redis"]["mode"] == "external"
         directory = settings["codecov_directory"] if runs else BALANCER_DIRECTORY
         return {
             "inputs": inputs,
@@ -67,6 +69,8 @@ class ActionModule(ActionBase):
             "files": [*(ENGINE_FILES if runs else []), *(BALANCER_FILES if balances else [])],
             "deployment": NAME if runs else None,
             "balances": balances,
+            # Another Redis of ours is another container.
+            "redis_python": load_line(settings["codecov_line"]).python if asks_redis else None,
         }
 
     def _look(self, question: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:

@@ -26,8 +26,11 @@ UNCOUNTED = frozenset({MARK, LOCK, "audit.log"})
 # Larger files (archives of images) are told by size and time.
 LARGEST_READ = 1 << 20
 TIMEOUT = 10.0
+# Answers of the probe: nothing was asked, Redis is older than what uses it, or it does not say.
+REDIS_IS_OLDER = ("", "ok", "skipped")
 DOCKER_SOCKET, HAPROXY_SOCKET = "/var/run/docker.sock", "/run/haproxy/admin.sock"
 KEEPALIVED_PID, KEEPALIVED_APPLIED = "/run/keepalived.pid", "/run/covstack-keepalived.applied"
+PROBE = "/covstack/probe.py"
 DEPLOYMENT_LABEL, LABELS = "covstack.deployment", ("covstack.service", "covstack.slot", "covstack.release", "covstack.config")
 
 
@@ -109,6 +112,17 @@ def containers(deployment: str) -> list[dict[str, Any]]:
     return sorted(map(_container, ours), key=lambda container: str(container["name"]))
 
 
+def _redis_check(python: str) -> str:
+    """What one of the containers that use a Redis of others says of its restarts. All were started before, or the containers are not those that were left."""
+    import subprocess  # not needed where Redis is ours
+
+    users = [found["Id"] for found in ask_docker("/containers/json") if any(mount.get("Destination") == PROBE for mount in found.get("Mounts") or [])]
+    if not users:
+        raise Unknown("nothing runs that uses Redis")
+    done = subprocess.run(["docker", "exec", users[0], python, PROBE, "check", "redis_restart", "--json"], capture_output=True, timeout=TIMEOUT, check=False)
+    return str(json.loads(done.stdout)["results"][0]["state"])
+
+
 # --- load balancing -------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +154,7 @@ def state_of(question: dict[str, Any]) -> dict[str, Any]:
         "files": files_digest(question["trees"], question["files"]),
         "containers": containers(question["deployment"]) if question["deployment"] else [],
         "balancing": balancing() if question["balances"] else {},
+        "redis": _redis_check(question["redis_python"]) if question["redis_python"] else "",
     }
 
 
@@ -160,7 +175,8 @@ def problems_of(state: dict[str, Any], servers: list[str]) -> list[str]:
     unwell = [container["name"] for container in state["containers"] if container["health"] not in (None, "healthy") and container["state"] == "running"]
     restarting = [container["name"] for container in state["containers"] if container["state"] not in ("running", "exited")]
     silent = [server for server in servers if server not in state["balancing"].get("receiving", servers)]
-    return [*(f"{name.lstrip('/')} is not healthy" for name in (*unwell, *restarting)), *(f"{server} receives no requests" for server in silent)]
+    said = [*(f"{name.lstrip('/')} is not healthy" for name in (*unwell, *restarting)), *(f"{server} receives no requests" for server in silent)]
+    return [*said, "Redis was restarted under the application"] if state["redis"] not in REDIS_IS_OLDER else said
 
 
 def remember(question: dict[str, Any], servers: list[str]) -> list[str]:

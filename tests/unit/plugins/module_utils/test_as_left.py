@@ -90,7 +90,7 @@ def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pa
 def question(host: pathlib.Path, **over: Any) -> dict[str, Any]:
     directory = str(host / "codecov")
     usual = {"inputs": "digest", "directory": directory, "trees": [directory], "files": [str(host / "daemon.json"), str(host / "none")]}
-    return {**usual, "deployment": "codecov", "balances": True, **over}
+    return {**usual, "deployment": "codecov", "balances": True, "redis_python": None, **over}
 
 
 def differs(host: pathlib.Path, **over: Any) -> list[str]:
@@ -183,6 +183,22 @@ def test_what_is_not_well_is_not_remembered_and_what_was_is_forgotten(host: path
     Haproxy.stat = STAT.replace("UP", "DOWN", 1)
     assert _as_left.remember(question(host), ["web/app1"]) == ["codecov-blue-api-1 is not healthy", "web/app1 receives no requests"]
     assert not (host / "codecov" / _as_left.MARK).exists()
+
+
+@pytest.mark.parametrize(("state", "problems"), [("ok", []), ("skipped", []), ("warning", ["Redis was restarted under the application"])])
+def test_a_redis_of_others_is_asked_for_from_inside(host: pathlib.Path, monkeypatch: pytest.MonkeyPatch, state: str, problems: list[str]) -> None:
+    Docker.containers[0]["Mounts"] = [{"Destination": _as_left.PROBE}]
+    docker = host / "bin" / "docker"
+    docker.parent.mkdir()
+    answer = json.dumps({"results": [{"state": state}]})
+    docker.write_text(f'#!/bin/sh\n[ "$*" = "exec 3e1b python {_as_left.PROBE} check redis_restart --json" ] && echo \'{answer}\'\n')
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    assert _as_left.remember(question(host, redis_python="python"), []) == problems
+    if not problems:
+        assert differs(host, redis_python="python") == []
+        docker.write_text("#!/bin/sh\necho '" + json.dumps({"results": [{"state": "warning"}]}) + "'\n")
+        assert differs(host, redis_python="python") == ["redis"]
 
 
 def test_a_host_that_balances_nothing_and_runs_nothing_is_told_by_its_files(host: pathlib.Path) -> None:
