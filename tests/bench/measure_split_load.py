@@ -23,6 +23,7 @@ from .measure_load import OLD, Steps, measure_steps, report, run
 RATE = 80  # what two cores carry beside a running playbook, seven hosts included
 UPLOAD_RATE = 1
 REQUESTS_AT_LEAST = 20_000
+THREE, TWO = split.pair("app1", "app2", "app3"), split.pair("app1", "app2")
 URL = f"http://{split.ADDRESS}"
 
 
@@ -43,8 +44,12 @@ def steps(two: pathlib.Path, three: pathlib.Path) -> Steps:
 
 
 def measure(bench: Bench) -> None:
-    three = split.inventory("load_three", split.pair("app1", "app2", "app3"))
-    two = split.inventory("load_two", split.pair("app1", "app2"))
+    with split.removed_after(THREE):
+        change_under_load(bench)
+
+
+def change_under_load(bench: Bench) -> None:
+    three, two = split.inventory("load_three", THREE), split.inventory("load_two", TWO)
     deployment.run("deploy", two, **OLD)
     with tempfile.TemporaryDirectory() as directory:
         repository = Uploads(split.host("app1"), URL, pathlib.Path(directory))

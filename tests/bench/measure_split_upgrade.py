@@ -76,6 +76,11 @@ def upgrade(bench: Bench, name: str, inventory: pathlib.Path, **settings: t.Any)
 
 
 def measure(bench: Bench) -> None:
+    with split.removed_after(split.pair(*HOSTS)):
+        compare(bench)
+
+
+def compare(bench: Bench) -> None:
     by_number = {}
     for number in NUMBERS:
         inventory = split.inventory(f"upgrade_{number}", split.pair(*HOSTS[:number]))

@@ -1,9 +1,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Deployments of Strategy II that measurements share: hosts made once, and kept."""
+"""Deployments of Strategy II for measurements, on hosts that are made for one and removed after it: idle ones would disturb the others."""
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import typing as t
@@ -50,6 +51,15 @@ def inventory(title: str, groups: Groups, **settings: t.Any) -> pathlib.Path:
         place = {"codecov_url": f"http://{addresses[balancers[0]]}", "codecov_high_availability": False}
     deployment.write_settings(directory, {**place, **settings})
     return directory
+
+
+@contextlib.contextmanager
+def removed_after(*deployments: Groups) -> t.Iterator[None]:
+    """The hosts of these deployments, whatever becomes of the measurement."""
+    try:
+        yield
+    finally:
+        hosts.destroy(*sorted({host(member) for groups in deployments for members in groups.values() for member in members}))
 
 
 def changed(output: str) -> int:
