@@ -85,7 +85,7 @@ def measure_steps(
     stream: UploadStream,
     repository: Uploads,
     steps_of: t.Callable[[], Steps],
-    again: t.Callable[[], object],
+    again: t.Callable[[], object] = lambda: None,
     at_least: int = REQUESTS_AT_LEAST,
 ) -> tuple[list[Result], dict[str, list[Result]]]:
     """The steady state, then a step, for each step; all of them again from the start until so many requests were sent."""

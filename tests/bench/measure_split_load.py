@@ -28,17 +28,16 @@ URL = f"http://{split.ADDRESS}"
 
 
 def steps(two: pathlib.Path, three: pathlib.Path) -> Steps:
-    """Each begins where the one before ended; the last leaves it as the first found it, but for the version."""
+    """Each begins where the one before ended; the last leaves everything as the first found it."""
 
     def scale_in() -> None:
-        run("remove", three, "--limit", split.host("app3"))
-        run("scale", two)
+        run("remove", three, "--limit", split.host("app3"), **OLD)
+        run("scale", two, **OLD)
 
     return {
         "upgrade": functools.partial(run, "upgrade", two),
         "rollback": functools.partial(run, "rollback", two),
-        "upgrade again": functools.partial(run, "upgrade", two),
-        "scale out": functools.partial(run, "scale", three),
+        "scale out": functools.partial(run, "scale", three, **OLD),
         "scale in": scale_in,
     }
 
@@ -54,7 +53,6 @@ def change_under_load(bench: Bench) -> None:
     with tempfile.TemporaryDirectory() as directory:
         repository = Uploads(split.host("app1"), URL, pathlib.Path(directory))
     stream = UploadStream(SLUG, repository.token, UPLOAD_RATE)
-    again = functools.partial(deployment.run, "deploy", two, **OLD)
-    steady, by_step = measure_steps(bench, URL, RATE, stream, repository, functools.partial(steps, two, three), again, REQUESTS_AT_LEAST)
+    steady, by_step = measure_steps(bench, URL, RATE, stream, repository, functools.partial(steps, two, three), at_least=REQUESTS_AT_LEAST)
     wait_until("all uploads are processed", lambda: not repository.unprocessed(), 120)
     report(bench, steady, by_step)
