@@ -76,10 +76,9 @@ class ActionModule(ActionBase):
         return _placement.placement_of((self._placed(name, task_vars["hostvars"][name], task_vars) for name in names), groups)
 
     def _placed(self, name: str, variables: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> _placement.Host:
-        address = str(variables.get("codecov_address") or variables.get("ansible_host") or "")
         is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
         common = {setting: variables.get(setting) for setting in _placement_rules.COMMON_SETTINGS} if is_first else {}
-        return _placement.Host(name, address, groups=tuple(variables.get("group_names", ())), common=common)
+        return _placement.Host(name, _placement.address_of(variables), groups=tuple(variables.get("group_names", ())), common=common)
 
     @staticmethod
     def _speaks_for_all(deployment: Deployment, task_vars: t.Mapping[str, t.Any]) -> bool:
