@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codecov_as_left
-version_added: 0.2.0
+version_added: 0.1.0
 author: The covstack.selfhosted maintainers (@covstack)
 short_description: Remember how a complete run left a host, or look whether it is still like that
 description:
@@ -31,11 +31,9 @@ options:
     description: What to look at. The action finds it out.
     type: dict
 attributes:
-  action:
-    support: full
   check_mode:
     support: full
-    description: Remembers nothing.
+    details: Remembers nothing.
   diff_mode:
     support: none
   platform:
