@@ -110,7 +110,8 @@ def test_what_the_command_does_not_need_is_asked_afterwards(probe: ProbeRun, con
 
 
 def test_a_stop_reaches_the_command_that_something_is_asked_after(probe: ProbeRun, config: dict[str, Any]) -> None:
-    done = probe("check", "postgres", "--afterwards=storage", "--", "sh", "-c", "trap 'exit 5' TERM; kill -TERM $PPID; while :; do sleep 0.1; done", config=config)
+    script = "trap 'exit 5' TERM; kill -TERM $PPID; while :; do sleep 0.1; done"
+    done = probe("check", "postgres", "--afterwards=storage", "--", "sh", "-c", script, config=config)
     assert done.returncode == 5 and "storage" not in done.stdout
 
 
