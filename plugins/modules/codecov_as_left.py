@@ -31,8 +31,6 @@ options:
     description: What to look at. The action finds it out.
     type: dict
 attributes:
-  action:
-    support: full
   check_mode:
     support: full
     description: Remembers nothing.
