@@ -65,7 +65,7 @@ class Bucket:
         finally:
             connection.close()
         if answer.status != 200:
-            raise OSError(f"{answer.status} {content[:100]!r}")
+            raise OSError(f"{answer.status} {content[:200]!r}")
         return content
 
 
