@@ -337,6 +337,7 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
         "web": [{"name": host.name, "address": host.address, "port": settings["codecov_web_port"]} for host in placement.of_kind("web")],
         "storage": [{"name": host.name, "address": host.address, "port": port} for host in placement.of_kind("storage")],
         "storage_check": dict(deployment.platform["storage"].balancer_check) if deployment.mode("storage") == "embedded" else {},
+        "servers": _servers(deployment),
         "load_balancers": [{"name": host.name, "address": host.address} for host in placement.of_kind("load_balancers")],
         "virtual_address": settings["codecov_virtual_address"],
         "high_availability": deployment.high_availability,
@@ -349,6 +350,12 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
         "drain_mark": f"{settings['codecov_directory']}/drain/{DRAIN_MARK}",
         "lock_break": settings["codecov_lock_break"],
     }
+
+
+def _servers(deployment: Deployment) -> t.List[str]:
+    """What load balancers of ours send requests to, as HAProxy names it."""
+    backends = ["web", "storage"] if deployment.mode("storage") == "embedded" else ["web"]
+    return [f"{backend}/{host.name}" for backend in backends for host in deployment.placement.of_kind(backend)]
 
 
 def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:

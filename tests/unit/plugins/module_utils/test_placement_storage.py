@@ -118,6 +118,7 @@ def test_storage_starts_after_postgresql_and_balancers_ask_for_more_than_an_open
     plan = _plan.plan_of(deployment("lb1"))["placement"]
     assert plan["storage_check"] == {"port": 8888, "path": "/healthz"}
     assert [(host["name"], host["port"]) for host in plan["storage"]] == [("st1", 8333), ("st2", 8333), ("st3", 8333)]
+    assert plan["servers"] == ["web/app1", "web/app2", "storage/st1", "storage/st2", "storage/st3"]
     assert _plan.plan_of(split_deployment("lb1"))["placement"]["storage_check"] == {}
 
 
