@@ -267,9 +267,8 @@ def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
     return [resolve(part, values) for part in command]
 
 
-def _others_joined(deployment: Deployment) -> t.Optional[t.List[str]]:
-    """Asks in the container of replicated storage whether it can be spared."""
-    command = deployment.platform["storage"].others_joined
+def _asked_of_storage(deployment: Deployment, command: t.Optional[t.List[str]]) -> t.Optional[t.List[str]]:
+    """A question of the catalogue for the container of replicated storage."""
     if not command or "storage" not in deployment.embedded():
         return None
     return resolve(command, {"bucket": deployment.storage()["bucket"], **deployment.storage_values()})
@@ -385,7 +384,8 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "application": _application(deployment, _container_probe_source()),
         "external_check": _external_check(deployment),
         "bucket_command": _bucket_command(deployment),
-        "storage_others_joined": _others_joined(deployment),
+        "storage_others_joined": _asked_of_storage(deployment, deployment.platform["storage"].others_joined),
+        "storage_leads": _asked_of_storage(deployment, deployment.platform["storage"].leads),
         "storage_database": (
             {"file": STORAGE_DATABASE_FILE, "user": deployment.postgres()["user"], "database": deployment.postgres()["database"]}
             if makes_storage_database(deployment)
