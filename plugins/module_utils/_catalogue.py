@@ -60,14 +60,15 @@ class Service:
     region: t.Optional[str] = None
     create_bucket: t.Optional[t.List[str]] = None
     # Whether there is a variant of it that runs on several hosts as one, and whether this is it. What that takes: ports among them, services that
-    # may stand on another host and must be up before, secrets, a question whether the other hosts take part, what a load balancer asks, and files
-    # whose content is said here.
+    # may stand on another host and must be up before, secrets, questions whether the other hosts take part and whether this one leads them, what a load
+    # balancer asks, and files whose content is said here.
     replicable: bool = False
     replicated: bool = False
     peer_ports: t.Sequence[int] = ()
     needs_elsewhere: t.Sequence[str] = ()
     secrets: t.Sequence[t.Mapping[str, t.Any]] = ()
     others_joined: t.Optional[t.List[str]] = None
+    leads: t.Optional[t.List[str]] = None
     balancer_check: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     sysctls: t.Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -175,6 +175,18 @@ def older_ones(containers: Iterable[Mapping[str, Any]], details: Mapping[str, An
     return older_than_redis(redis[0], clients) if redis else []
 
 
+def state_of(container: Mapping[str, Any], details: Mapping[str, Any]) -> str | None:
+    """As the engine inspects it: in its list a container that ended while the disk was full, and could not be restarted, runs for good."""
+    inspected = details.get(container["Id"])
+    return inspected["State"]["Status"] if isinstance(inspected, dict) else container.get("State")
+
+
+def ended_unnoticed(containers: Iterable[Mapping[str, Any]], details: Mapping[str, Any]) -> list[str]:
+    """The names of those that ended, and run according to the engine's list, which Compose believes."""
+    ended = [container for container in containers if container.get("State") == "running" and state_of(container, details) in ("exited", "dead")]
+    return sorted(str(summarise_container(container)["name"]) for container in ended)
+
+
 def published_ports(containers: Iterable[Mapping[str, Any]], deployment: str) -> dict[int, tuple[str, bool]]:
     """Host port -> (name of the container that publishes it, is it of this deployment)."""
     found = {}
@@ -493,7 +505,7 @@ def collect(question: Question) -> dict[str, Any]:
     background.start()
     local = side_by_side(work, DOCKER_TIMEOUT + COMMAND_TIMEOUT)
     _wait_for_starting_containers(question, work, local)
-    local["details"] = _details_for_redis(question, local.get(CONTAINERS))
+    local["details"] = _details(question, local.get(CONTAINERS))
     background.join()
     return _facts(question, local, outside)
 
@@ -507,11 +519,10 @@ def _wait_for_starting_containers(question: Question, work: Mapping[Any, Callabl
         local.update(side_by_side({part: work[part] for part in parts}, DOCKER_TIMEOUT))
 
 
-def _details_for_redis(question: Question, containers: Any) -> dict[Any, Any]:
-    """When Redis and what uses it were started: the engine's list of containers does not say."""
+def _details(question: Question, containers: Any) -> dict[Any, Any]:
+    """What the engine's list of containers does not say: when they were started, and whether they run after all."""
     ours = _ours(question, containers) if isinstance(containers, list) else []
-    wanted = [container["Id"] for container in ours if uses_redis(container) or summarise_container(container)["service"] == REDIS_SERVICE]
-    return side_by_side({container: _asker(question.docker_socket, f"/containers/{container}/json") for container in wanted}, DOCKER_TIMEOUT)
+    return side_by_side({container["Id"]: _asker(question.docker_socket, f"/containers/{container['Id']}/json") for container in ours}, DOCKER_TIMEOUT)
 
 
 def _ours(question: Question, containers: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -570,7 +581,11 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
         "endpoints": {endpoint: outside.get(("endpoint", endpoint)) or {"reachable": False, "latency_ms": None, "error": "no answer in time"}
                       for endpoint in question.endpoints},
         "deployment": {
-            "containers": sorted(map(summarise_container, ours), key=lambda container: str(container["name"])),
+            "containers": sorted(
+                ({**summarise_container(container), "state": state_of(container, local["details"])} for container in ours),
+                key=lambda container: str(container["name"]),
+            ),
+            "ended_unnoticed": ended_unnoticed(ours, local["details"]),
             "older_than_redis": older_ones(ours, local["details"]),
             "active": active(question.directory),
             "releases": releases(question.directory),

@@ -267,9 +267,8 @@ def _bucket_command(deployment: Deployment) -> t.Optional[t.List[str]]:
     return [resolve(part, values) for part in command]
 
 
-def _others_joined(deployment: Deployment) -> t.Optional[t.List[str]]:
-    """Asks in the container of replicated storage whether it can be spared."""
-    command = deployment.platform["storage"].others_joined
+def _asked_of_storage(deployment: Deployment, command: t.Optional[t.List[str]]) -> t.Optional[t.List[str]]:
+    """A question of the catalogue for the container of replicated storage."""
     if not command or "storage" not in deployment.embedded():
         return None
     return resolve(command, {"bucket": deployment.storage()["bucket"], **deployment.storage_values()})
@@ -337,6 +336,7 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
         "web": [{"name": host.name, "address": host.address, "port": settings["codecov_web_port"]} for host in placement.of_kind("web")],
         "storage": [{"name": host.name, "address": host.address, "port": port} for host in placement.of_kind("storage")],
         "storage_check": dict(deployment.platform["storage"].balancer_check) if deployment.mode("storage") == "embedded" else {},
+        "servers": _servers(deployment),
         "load_balancers": [{"name": host.name, "address": host.address} for host in placement.of_kind("load_balancers")],
         "virtual_address": settings["codecov_virtual_address"],
         "high_availability": deployment.high_availability,
@@ -349,6 +349,12 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
         "drain_mark": f"{settings['codecov_directory']}/drain/{DRAIN_MARK}",
         "lock_break": settings["codecov_lock_break"],
     }
+
+
+def _servers(deployment: Deployment) -> t.List[str]:
+    """What load balancers of ours send requests to, as HAProxy names it."""
+    backends = ["web", "storage"] if deployment.mode("storage") == "embedded" else ["web"]
+    return [f"{backend}/{host.name}" for backend in backends for host in deployment.placement.of_kind(backend)]
 
 
 def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
@@ -378,7 +384,8 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "application": _application(deployment, _container_probe_source()),
         "external_check": _external_check(deployment),
         "bucket_command": _bucket_command(deployment),
-        "storage_others_joined": _others_joined(deployment),
+        "storage_others_joined": _asked_of_storage(deployment, deployment.platform["storage"].others_joined),
+        "storage_leads": _asked_of_storage(deployment, deployment.platform["storage"].leads),
         "storage_database": (
             {"file": STORAGE_DATABASE_FILE, "user": deployment.postgres()["user"], "database": deployment.postgres()["database"]}
             if makes_storage_database(deployment)

@@ -170,13 +170,15 @@ deployment:
     - C(releases) are ordered from the newest to the oldest; C(proved) says that an upload proved it.
     - C(older_than_redis) names the containers with the application's configuration that were started before the embedded Redis last ended, whatever
       their slot and state. Processes in them may hang.
+    - C(ended_unnoticed) names those that ended while the disk was full, so that Docker could not restart them and lists them as running. Their
+      C(state) is what they are.
     - C(tls) says whether there are files of certificates.
     - C(image) of a container is an ID when its name means another image by now. C(config) is the digest of the definition that it was made from.
   returned: success
   type: dict
   sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "one_off": false,
            "config": null, "state": "running", "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
-           "older_than_redis": [], "active": {"slot": "blue", "release": "8c1f0a"},
+           "older_than_redis": [], "ended_unnoticed": [], "active": {"slot": "blue", "release": "8c1f0a"},
            "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}], "tls": false}
 python:
   description: The Python that runs modules on the host, and whether it has PyYAML.

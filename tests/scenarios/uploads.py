@@ -79,13 +79,13 @@ class Uploads:
                 self.one()
                 over.wait(pause)
 
-        thread = threading.Thread(target=upload)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            uploading = pool.submit(upload)
+            try:
+                yield
+            finally:
+                over.set()
+            uploading.result()
 
     def unprocessed(self) -> dict[str, t.Any]:
         """What was accepted and is not processed to its percentage."""

@@ -1,60 +1,36 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A storage host goes while reports are read and written through the load balancer; numbers are printed (pytest -s).
+"""Storage hosts go, and are changed, while reports are read and written through the load balancer; numbers are printed (pytest -s).
 
 docs/storage_cluster.md has the table of these numbers. Each test ends with all hosts up again."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 import typing as t
 
 import pytest
-import yaml
 from lab import hosts
 from lab.shell import run, wait_until
+from scenarios.cluster import (
+    BACK_WITHIN,
+    BALANCER,
+    INVENTORIES,
+    OTHER_VERSION,
+    STORAGE,
+    VERSION,
+    all_receive,
+    everything_serves,
+    leader,
+    offer_other_version,
+    version_of,
+)
 from scenarios.objects import GET, PUT, Bucket, Traffic, unreadable
-from scenarios.split import on, receives
+from scenarios.split import on, playbook, receives
 from scenarios.uploads import Uploads
 
-BALANCER, APP = "sc-lb", "sc-app"
-STORAGE = {"sc-storage1": "10.111.0.111", "sc-storage2": "10.111.0.112", "sc-storage3": "10.111.0.113"}
-URL = "http://10.111.0.109"
 RATE = 5  # writes a second, and as many reads
-BACK_WITHIN = 120
-
-
-@pytest.fixture(scope="module")
-def uploads(tmp_path_factory: pytest.TempPathFactory) -> Uploads:
-    return Uploads(APP, URL, tmp_path_factory.mktemp("uploads"))
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Bucket:
-    settings = yaml.safe_load(on(APP, "cat /opt/codecov/config/codecov.yml"))["services"]["minio"]
-    return Bucket(URL, settings["bucket"], settings["access_key_id"], settings["secret_access_key"])
-
-
-@pytest.fixture(scope="module")
-def stored() -> dict[str, str]:
-    """Everything that was acknowledged, over all tests."""
-    return {}
-
-
-def all_receive() -> bool:
-    return all(receives(BALANCER, name, "storage") for name in STORAGE)
-
-
-def leader() -> str:
-    """The storage host whose master decides what is written where, as its program says; empty while there is none."""
-    for name in set(STORAGE) & set(hosts.addresses()):
-        answer = on(name, "curl --silent --max-time 2 http://$(hostname -i):9333/cluster/status || true")
-        address = (json.loads(answer or "{}").get("Leader") or "").partition(":")[0]
-        if address in STORAGE.values():
-            return next(host for host, own in STORAGE.items() if own == address)
-    return ""
 
 
 @contextlib.contextmanager
@@ -80,7 +56,7 @@ def test_the_balancer_asks_for_what_proves_that_a_storage_host_works() -> None:
 
 @pytest.mark.parametrize("leads", [False, True])
 def test_a_killed_storage_host(uploads: Uploads, bucket: Bucket, stored: dict[str, str], leads: bool) -> None:
-    wait_until("there is a leader, and all receive requests", lambda: bool(leader()) and all_receive(), BACK_WITHIN, 0.5)
+    wait_until("there is a leader, and all receive requests", everything_serves, BACK_WITHIN, 0.5)
     chosen = leader() if leads else next(name for name in STORAGE if name != leader())
     kind = "the leader" if leads else "a follower"
     with measured(f"{kind} killed", bucket, stored, uploads) as killed:
@@ -97,6 +73,19 @@ def test_a_killed_storage_host(uploads: Uploads, bucket: Bucket, stored: dict[st
     assert len(killed.answers[PUT].failed) + len(killed.answers[GET].failed) <= 2 * RATE
     assert killed.answers[PUT].gap < 30 and killed.answers[GET].gap < 10
     assert not back.answers[PUT].failed and not back.answers[GET].failed
+
+
+@pytest.mark.parametrize("version", [OTHER_VERSION, VERSION])
+def test_a_change_of_all_storage_hosts(uploads: Uploads, bucket: Bucket, stored: dict[str, str], version: str) -> None:
+    wait_until("there is a leader, and all receive requests", everything_serves, BACK_WITHIN, 0.5)
+    offer_other_version()
+    print(f"\n{leader()} leads")
+    with measured(f"a change of all storage hosts to {version}", bucket, stored, uploads) as changed:
+        playbook("deploy", INVENTORIES, codecov_versions={"storage": version})
+    print(f"\n{leader()} leads")
+    assert {version_of(name) for name in STORAGE} == {version}
+    assert not changed.answers[PUT].failed and not changed.answers[GET].failed
+    assert all_receive()
 
 
 def test_all_that_was_acknowledged_can_be_read_back_through_every_gateway(bucket: Bucket, stored: dict[str, str]) -> None:

@@ -71,3 +71,9 @@ def test_an_engine_with_new_options_is_a_new_engine(what: str) -> None:
 )
 def test_images_are_pulled_unless_all_are_known_to_be_there(images: dict[str, Any], missing: bool) -> None:
     assert decide("__compose_images_missing", images=images) is missing
+
+
+def test_the_leader_of_storage_hosts_is_changed_last_and_those_that_stay_as_they_are_not_at_all() -> None:
+    answers = {"st1": {"rc": 0}, "st2": {"rc": 1}, "st3": {"skipped": True}, "st4": {"rc": 1}}
+    known = {name: {"inventory_hostname": name, "__compose_leads": answer} for name, answer in answers.items()}
+    assert decide("__compose_storage_turns", ansible_play_hosts=list(known), hostvars=known) == ["st2", "st4", "st1"]

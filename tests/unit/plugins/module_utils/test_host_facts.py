@@ -189,7 +189,7 @@ def client_of_redis(name: str, identity: str, **changes: Any) -> dict[str, Any]:
 
 
 def inspected(started: str, finished: str = "0001-01-01T00:00:00Z", running: bool = True) -> dict[str, Any]:
-    return {"State": {"Running": running, "StartedAt": f"2026-11-21T{started}Z", "FinishedAt": finished}}
+    return {"State": {"Status": "running" if running else "exited", "Running": running, "StartedAt": f"2026-11-21T{started}Z", "FinishedAt": finished}}
 
 
 def test_what_redis_was_restarted_under() -> None:
@@ -202,6 +202,14 @@ def test_what_redis_was_restarted_under() -> None:
     assert facts.older_ones(containers, details) == ["old"]
     assert facts.older_ones(containers[1:], details) == [], "an external Redis: nothing is known of it"
     assert facts.older_ones(containers, {**details, "r": inspected("10:00:05", running=False)}) == []
+
+
+def test_what_ended_while_docker_could_not_restart_it() -> None:
+    """Docker's list says that it runs, and goes on saying so (seen after a full disk with Docker 26.1)."""
+    containers = [{**CONTAINER, "Id": name, "Names": [f"/{name}"], "State": state} for name, state in (("a", "running"), ("b", "running"), ("c", "exited"), ("d", "running"))]
+    details = {"a": inspected("10:00:00"), "b": inspected("10:00:00", running=False), "c": inspected("10:00:00", running=False), "d": TimeoutError("no answer")}
+    assert [facts.state_of(container, details) for container in containers] == ["running", "exited", "exited", "running"]
+    assert facts.ended_unnoticed(containers, details) == ["b"]
 
 
 def test_releases_newest_first(tmp_path: Path) -> None:
@@ -304,7 +312,7 @@ def test_an_engine_that_answers_with_an_error(engine: dict[str, Any], tmp_path: 
 def test_without_an_engine(tmp_path: Path) -> None:
     result = facts.collect(question(tmp_path))
     assert result["docker"]["running"] is False and result["docker"]["error"] == "No such file or directory"
-    assert result["deployment"] == {"containers": [], "older_than_redis": [], "active": None, "releases": [], "changing": False, "tls": False}
+    assert result["deployment"] == {"containers": [], "ended_unnoticed": [], "older_than_redis": [], "active": None, "releases": [], "changing": False, "tls": False}
     assert result["disk"]["directory"]["path"] == str(tmp_path) and result["memory_mb"] > 100 and result["cpus"] >= 1
     assert result["python"]["yaml"] is True
     json.dumps(result)

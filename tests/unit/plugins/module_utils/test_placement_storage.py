@@ -118,6 +118,7 @@ def test_storage_starts_after_postgresql_and_balancers_ask_for_more_than_an_open
     plan = _plan.plan_of(deployment("lb1"))["placement"]
     assert plan["storage_check"] == {"port": 8888, "path": "/healthz"}
     assert [(host["name"], host["port"]) for host in plan["storage"]] == [("st1", 8333), ("st2", 8333), ("st3", 8333)]
+    assert plan["servers"] == ["web/app1", "web/app2", "storage/st1", "storage/st2", "storage/st3"]
     assert _plan.plan_of(split_deployment("lb1"))["placement"]["storage_check"] == {}
 
 
@@ -125,8 +126,8 @@ def test_a_host_is_changed_only_while_all_others_take_part() -> None:
     question = _plan.plan_of(deployment("st2", FIVE))["storage_others_joined"][-1]
     others = " ".join(address(name, FIVE) for name in ("st1", "st3", "st4", "st5"))
     assert f"for other in {others}; do" in question
-    assert _plan.plan_of(deployment("db1"))["storage_others_joined"] is None
-    assert _plan.plan_of(split_deployment("st1"))["storage_others_joined"] is None
+    for other in (deployment("db1"), split_deployment("st1")):
+        assert _plan.plan_of(other)["storage_others_joined"] is _plan.plan_of(other)["storage_leads"] is None
 
 
 def test_storage_hosts_publish_what_the_others_call_and_preflight_looks_for_who_holds_it() -> None:
