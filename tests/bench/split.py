@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import re
-import types
 import typing as t
 
 from lab import hosts, registry
@@ -18,7 +17,6 @@ PREFIX = "bench-"
 ADDRESS = "10.111.0.119"  # the virtual one of the load balancers
 WITHOUT_DOCKER = "load_balancers"
 Groups = t.Mapping[str, t.Sequence[str]]
-Options = t.Mapping[str, t.Sequence[str]]  # of docker run, by host
 
 # As few hosts as have every kind, and four times as many.
 THREE: Groups = {"load_balancers": ["small-lb"], "web": ["small-app"], "worker": ["small-app"], "data": ["small-data"], "storage": ["small-data"]}
@@ -40,12 +38,11 @@ def pair(*application: str) -> Groups:
     return {"load_balancers": ["lb1", "lb2"], "web": application, "worker": application, "data": ["store"], "storage": ["store"]}
 
 
-def inventory(title: str, groups: Groups, options: Options = types.MappingProxyType({}), **settings: t.Any) -> pathlib.Path:
+def inventory(title: str, groups: Groups, **settings: t.Any) -> pathlib.Path:
     """The hosts, and what a user would write for them. With one load balancer there is no virtual address, and no claim of high availability."""
     registry.up()
-    members = sorted({member for group in groups.values() for member in group})
-    addresses = {host(member): hosts.create(host(member), bare=member in groups[WITHOUT_DOCKER], options=options.get(member, ())) for member in members}
-    named = {group: [host(member) for member in group_members] for group, group_members in groups.items()}
+    named = {group: [host(member) for member in members] for group, members in groups.items()}
+    addresses = {name: hosts.create(name, bare=name in named[WITHOUT_DOCKER]) for members in named.values() for name in members}
     directory = peers.inventory(title, {"codecov": sorted(addresses), **named})
     balancers = named["load_balancers"]
     if len(balancers) > 1:

@@ -61,10 +61,8 @@ def container(name: str) -> str:
     return PREFIX + name
 
 
-def create(
-    name: str, bare: bool = False, ip: str | None = None, publish: t.Sequence[str] = (), disk_gb: int = 0, options: t.Sequence[str] = ()
-) -> str:
-    """Make a host (with these options of docker run, too) and wait until it can be used; returns its address. A host of that name that runs already is kept."""
+def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequence[str] = (), disk_gb: int = 0) -> str:
+    """Make a host and wait until it can be used; returns its address. A host of that name that runs already is kept."""
     started = time.monotonic()
     ensure_key()
     license.ensure()
@@ -81,7 +79,7 @@ def create(
         "docker", "run", "--detach", "--name", container(name), "--hostname", name, "--label", f"{LABEL}=host", "--label", f"{LABEL}.name={name}",
         "--label", f"{LABEL}.key={_key_id()}",
         "--network", NETWORK, "--network-alias", name, *(("--ip", ip) if ip else ()), *PRIVILEGES,
-        *(argument for port in publish for argument in ("--publish", port)), *(_make_disk(name, disk_gb) if disk_gb else ()), *options,
+        *(argument for port in publish for argument in ("--publish", port)), *(_make_disk(name, disk_gb) if disk_gb else ()),
         "--env", f"LAB_PUBLIC_KEY={KEY.with_suffix('.pub').read_text().strip()}", image,
     )
     address = addresses()[name]
