@@ -242,13 +242,17 @@ def _key(given: t.Any) -> t.Dict[str, str]:
     return {"key": given} if isinstance(given, str) else dict(given)
 
 
+def _merged_config(deployment: Deployment) -> t.Dict[str, t.Any]:
+    layers, _callbacks, _problems = _plan.config_layers(deployment)
+    return dict(merge_layers([(layer["name"], layer["content"]) for layer in layers]).config)
+
+
 def _config(deployment: Deployment) -> t.Dict[str, t.Any]:
     """codecov.yml with references to secrets. Who writes the Secret elsewhere names it in the slot."""
     secrets = deployment.settings["codecov_kubernetes"]["secrets"]
-    layers, _callbacks, _problems = _plan.config_layers(deployment)
     return {
         "path": deployment.line.config_path,
-        "content": merge_layers([(layer["name"], layer["content"]) for layer in layers]).config if secrets["source"] == "external_secrets" else {},
+        "content": _merged_config(deployment) if secrets["source"] == "external_secrets" else {},
         "externalSecrets": {
             "enabled": secrets["source"] == "external_secrets",
             "store": secrets["store"],
@@ -311,8 +315,7 @@ def values_of(deployment: Deployment, slots: t.Optional[t.Mapping[str, Slot]] = 
     }
 
 
-def chart_defaults(deployment: Deployment) -> t.Dict[str, t.Any]:
-    """The chart's own values: for whoever installs it with Helm alone, who gives the secrets as values."""
+def values_for_helm(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """The same for whoever installs the chart with Helm alone: with codecov.yml, and without the secrets that it names."""
     values = values_of(deployment)
-    layers, _callbacks, _problems = _plan.config_layers(deployment)
-    return {**values, "config": {**values["config"], "content": merge_layers([(layer["name"], layer["content"]) for layer in layers]).config}}
+    return {**values, "config": {**values["config"], "content": _merged_config(deployment)}}
