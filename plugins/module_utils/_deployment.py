@@ -62,6 +62,11 @@ class Deployment:
         return not self.is_split and not self.is_cluster
 
     @property
+    def keeps_secrets(self) -> bool:
+        """Whether the collection keeps the secrets. In a cluster somebody else may."""
+        return not self.is_cluster or self.settings["codecov_kubernetes"]["secrets"]["source"] == "collection"
+
+    @property
     def high_availability(self) -> bool:
         return bool(self.settings["codecov_high_availability"])
 
@@ -291,7 +296,8 @@ class Deployment:
         given = self.settings["codecov_redis"]
         if self.mode("redis") == "embedded":
             return f"redis://:{self._reference('redis', 'password')}@{self._address('redis')}:6379/0"
-        has_password = "redis_password" in self.settings["codecov_secrets"]
+        elsewhere = {} if self.keeps_secrets else self.settings["codecov_kubernetes"]["secrets"]["keys"]
+        has_password = "redis_password" in {**self.settings["codecov_secrets"], **elsewhere}
         login = f"{given['username']}:{self._reference('redis', 'password')}@" if has_password else ""
         # redis-py and Celery agree on this spelling of the option alone.
         query = "?ssl_cert_reqs=required" if given["tls"] else ""
@@ -339,8 +345,8 @@ class Deployment:
     def own_ca(self) -> bool:
         """Whether the containers need a CA bundle that differs from their image's."""
         tls = self.settings["codecov_tls"]
-        if self.is_cluster and self.settings["codecov_kubernetes"]["ca_secret"]:
-            return True
+        if self.is_cluster:
+            return bool(self.settings["codecov_kubernetes"]["ca_secret"])
         return tls["mode"] == "self_signed" or bool(tls["extra_ca_files"])
 
 

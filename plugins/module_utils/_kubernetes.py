@@ -29,7 +29,6 @@ CPU_REQUEST_SHARE = 0.25
 MAXIMUM_FACTOR = 4
 VOLUME_SIZE = "20Gi"
 SECRET_REFRESH = "1h"
-CA_SECRET = "scm-ca-cert"
 CA_KEY = "scm_ca_cert.pem"
 NGINX_UPLOADS = {
     "nginx.ingress.kubernetes.io/proxy-body-size": "192m",
@@ -82,9 +81,9 @@ def _resources(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
     wanted = deployment.resources(service)
     if not wanted:
         return {}
-    memory = f"{int(wanted['memory_mb'])}Mi"
-    requests = {"cpu": f"{round(wanted['cpus'] * 1000 * CPU_REQUEST_SHARE)}m", "memory": memory}
-    limits = {"limits": {"cpu": f"{round(wanted['cpus'] * 1000)}m", "memory": memory}} if deployment.settings["codecov_resources"]["limits"] else {}
+    memory, milli = f"{int(float(wanted['memory_mb']))}Mi", float(wanted["cpus"]) * 1000
+    requests = {"cpu": f"{max(1, round(milli * CPU_REQUEST_SHARE))}m", "memory": memory}
+    limits = {"limits": {"cpu": f"{round(milli)}m", "memory": memory}} if deployment.settings["codecov_resources"]["limits"] else {}
     return {"requests": requests, **limits}
 
 
@@ -296,7 +295,7 @@ def values_of(deployment: Deployment, slots: t.Optional[t.Mapping[str, Slot]] = 
         "files": {"content": _platform_texts(deployment), "secretName": "", "checksum": ""},
         "config": _config(deployment),
         "secrets": {},
-        "ca": {"secretName": (given["ca_secret"] or CA_SECRET) if deployment.own_ca() else "", "key": CA_KEY},
+        "ca": {"secretName": given["ca_secret"], "key": CA_KEY},
         "expose": _expose(deployment),
         "schedule": {"service": config_service, "python": deployment.line.python, "entries": _schedule(deployment)},
         "identity": {"annotations": dict(given["identity"]["annotations"]), "labels": dict(given["identity"]["labels"])},

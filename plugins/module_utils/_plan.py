@@ -238,10 +238,15 @@ def _others_joined(deployment: Deployment) -> t.Optional[t.List[str]]:
     return resolve(command, {"bucket": deployment.storage()["bucket"], **deployment.storage_values()})
 
 
-def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
-    """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
+def public_probes(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
+    """Probes through the public URL; those of a provider only where it is configured."""
     providers = deployment.settings["codecov_providers"]
     wanted = [probe for probe in deployment.line.probes if "provider" not in probe or probe["provider"] in providers]
+    return [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted]
+
+
+def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
     here = deployment.services()
     services = {name: {"replicas": deployment.replicas(service), "tier": service.tier, "entry": service.entry} for name, service in here.items()}
     if _compose.answers_balancers(deployment):
@@ -251,7 +256,7 @@ def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
         "services": services,
         "platform": list(deployment.embedded()),
         # Through the public URL and from inside: once for the deployment, wherever it is split.
-        "probes": [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted] if deployment.is_keeper else [],
+        "probes": public_probes(deployment) if deployment.is_keeper else [],
         "inside": bool(services),
         "limits": {key: value for key, value in deployment.settings["codecov_health"].items() if key != "deadline_s"},
         "queues": list(deployment.line.queues),
@@ -260,7 +265,7 @@ def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
     }
 
 
-def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
+def task_settings(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Settings that the tasks themselves follow."""
     given = deployment.settings
     return {
@@ -314,11 +319,8 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
     }
 
 
-def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
-    """The plan of a host. Plain data, safe to print."""
-    layers, callbacks, _problems = config_layers(deployment)
-    platform = _compose.platform_project(deployment, service_files(deployment))
-    files = files_of(deployment, platform)
+def identity(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """What a plan is about, whatever carries it."""
     return {
         "name": NAME,
         "line": deployment.line.name,
@@ -326,6 +328,16 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "url": deployment.url,
         "hostname": deployment.hostname,
         "https": deployment.https,
+    }
+
+
+def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """The plan of a host. Plain data, safe to print."""
+    layers, callbacks, _problems = config_layers(deployment)
+    platform = _compose.platform_project(deployment, service_files(deployment))
+    files = files_of(deployment, platform)
+    return {
+        **identity(deployment),
         "directory": deployment.settings["codecov_directory"],
         "owner": deployment.line.config_owner,
         "files": files,
@@ -354,7 +366,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "own_ca": deployment.own_ca(),
         "placement": _placement(deployment, files),
         "local_address": f"127.0.0.1:{deployment.port}" if deployment.edge_serves_url else None,
-        "settings": _settings(deployment),
+        "settings": task_settings(deployment),
     }
 
 

@@ -226,7 +226,6 @@ def test_a_bundle_of_ones_own_reaches_the_containers() -> None:
     assert values["ca"] == {"secretName": "our-ca", "key": "scm_ca_cert.pem"}
     environment = values["services"]["worker"]["environment"]
     assert environment["SSL_CERT_FILE"] == environment["REQUESTS_CA_BUNDLE"] == environment["PGSSLROOTCERT"] == "/covstack/tls/ca-bundle.pem"
-    assert values_of(cluster({"codecov_tls": {"extra_ca_files": ["ca.pem"]}}))["ca"]["secretName"] == "scm-ca-cert"
     assert values_of(cluster())["ca"]["secretName"] == ""
 
 

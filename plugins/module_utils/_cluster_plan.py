@@ -1,0 +1,59 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+"""The plan of a deployment on a Kubernetes cluster. Holds no secret, only C(${secret:NAME})."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _plan
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
+from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import values_of
+
+_VERBS = ("create", "patch", "delete")
+_RESOURCES = (
+    "deployments.apps", "statefulsets.apps", "services", "secrets", "configmaps", "serviceaccounts", "jobs.batch", "poddisruptionbudgets.policy",
+)  # fmt: skip
+
+
+def actions_of(deployment: Deployment) -> t.List[str]:
+    """What the account must be allowed to do in the namespace."""
+    given = deployment.settings["codecov_kubernetes"]
+    scaling = given["autoscaling"]
+    resources = [
+        *_RESOURCES,
+        *(["horizontalpodautoscalers.autoscaling"] if scaling["enabled"] else []),
+        *(["cronjobs.batch", "roles.rbac.authorization.k8s.io", "rolebindings.rbac.authorization.k8s.io"] if scaling["schedule"] else []),
+        *(["networkpolicies.networking.k8s.io"] if given["network_policies"]["enabled"] else []),
+        *(["ingresses.networking.k8s.io"] if given["expose"] == "ingress" else []),
+        *(["httproutes.gateway.networking.k8s.io"] if given["expose"] == "gateway" else []),
+        *(["externalsecrets.external-secrets.io"] if given["secrets"]["source"] == "external_secrets" else []),
+    ]
+    return [f"{verb} {resource}" for resource in resources for verb in _VERBS]
+
+
+def question_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Arguments of the module codecov_cluster_info."""
+    given = deployment.settings["codecov_kubernetes"]
+    asked = {"namespace": given["namespace"], "release": given["release"], "actions": actions_of(deployment)}
+    return {**asked, **{key: given[key] for key in ("kubeconfig", "context", "helm") if given[key]}}
+
+
+def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """The plan. Plain data, safe to print."""
+    given = deployment.settings["codecov_kubernetes"]
+    layers, callbacks, _problems = _plan.config_layers(deployment)
+    values = values_of(deployment)
+    return {
+        **_plan.identity(deployment),
+        "values": {**values, "files": {**values["files"], "content": {}}},
+        "files": values["files"]["content"],
+        "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
+        "probes": _plan.public_probes(deployment),
+        "placement": {"split": False, "cluster": True, "keeper": True, "kinds": []},
+        "external_check": None,
+        "kubernetes": {key: given[key] for key in ("kubeconfig", "context", "namespace", "release", "helm", "timeout_s", "history")},
+        "secrets_source": given["secrets"]["source"],
+        "settings": _plan.task_settings(deployment),
+    }
