@@ -48,7 +48,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     return {
         **_plan.identity(deployment),
         "values": {**values, "files": {**values["files"], "content": {}}},
-        "files": values["files"]["content"],
+        "files": {name: {"content": text} for name, text in values["files"]["content"].items()},
         "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
         "probes": _plan.public_probes(deployment),
         "placement": {"split": False, "cluster": True, "keeper": True, "kinds": []},

@@ -286,12 +286,13 @@ def task_settings(deployment: Deployment) -> t.Dict[str, t.Any]:
 def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What tasks of a split deployment need to know of the others; `split` alone for one host."""
     if not deployment.is_split:
-        return {"split": False, "keeper": True, "kinds": []}
+        return {"split": False, "cluster": False, "keeper": True, "kinds": []}
     placement, settings = deployment.placement, deployment.settings
     keeper = placement.keeper
     port = deployment.published_port("storage")
     return {
         "split": True,
+        "cluster": False,
         "kinds": list(deployment.host.kinds),
         "application": deployment.host.is_of("web", "worker"),
         "answers_balancers": _compose.answers_balancers(deployment),

@@ -112,6 +112,7 @@ helm_version:
   sample: 3.19.0
 """
 
+import json
 import traceback
 import typing as t
 
@@ -120,32 +121,29 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 KUBERNETES_IMPORT_ERROR: t.Optional[str]
 try:
     import kubernetes
+    from kubernetes import dynamic
 except ImportError:
     KUBERNETES_IMPORT_ERROR = traceback.format_exc()
 else:
     KUBERNETES_IMPORT_ERROR = None
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-NOT_ALLOWED, NOT_FOUND = 403, 404
 
 
 class Cluster:
     """Questions to an API server. Answers are plain data."""
 
     def __init__(self, client: t.Any, namespace: str) -> None:
-        self.client = client
+        self.client = dynamic.DynamicClient(client)
         self.namespace = namespace
 
-    def call(self, path: str, method: str = "GET", body: t.Optional[t.Dict[str, t.Any]] = None) -> t.Any:
+    def call(self, path: str, method: str = "get", body: t.Optional[t.Dict[str, t.Any]] = None) -> t.Any:
         """The answer, or None where there is none, or none for this account."""
-        arguments = {"body": body, "header_params": {"Accept": "application/json", "Content-Type": "application/json"}}
         try:
-            answer = self.client.call_api(path, method, auth_settings=["BearerToken"], response_type="object", _return_http_data_only=True, **arguments)
-        except kubernetes.client.ApiException as error:
-            if error.status in (NOT_ALLOWED, NOT_FOUND):
-                return None
-            raise
-        return answer
+            answer = self.client.request(method, path, body=body, serialize=False)
+        except (dynamic.exceptions.ForbiddenError, dynamic.exceptions.NotFoundError):
+            return None
+        return json.loads(answer.data)
 
     def items(self, path: str) -> t.Optional[t.List[t.Any]]:
         answer = self.call(path)
@@ -156,7 +154,7 @@ class Cluster:
         name, _dot, group = resource.partition(".")
         attributes = {"namespace": self.namespace, "verb": verb, "resource": name, "group": group}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
-        answer = self.call("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST", review)
+        answer = self.call("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "post", review)
         return bool(answer and answer["status"]["allowed"])
 
     def storage_classes(self) -> t.Optional[t.Dict[str, bool]]:

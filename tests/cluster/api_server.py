@@ -1,0 +1,434 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A stand-in for the API server of a Kubernetes cluster, for the control flow of the role: what is written is kept, and is well at once.
+
+    python -m cluster.api_server --port PORT [--kubeconfig FILE]
+
+It is no Kubernetes: nothing is validated, scheduled or run. A Job whose image has the tag `broken` fails; a Deployment with it never becomes ready.
+Helm and the Python client work with it as far as the tests go. What a real API server would say is for a real one to say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import copy
+import dataclasses
+import http.server
+import itertools
+import json
+import pathlib
+import re
+import threading
+import typing as t
+import uuid
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+Object = dict[str, t.Any]
+
+VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.2", "platform": "linux/amd64"}
+# group/version: {plural: (kind, namespaced)}
+KINDS: dict[str, dict[str, tuple[str, bool]]] = {
+    "v1": {
+        "namespaces": ("Namespace", False), "secrets": ("Secret", True), "configmaps": ("ConfigMap", True), "services": ("Service", True),
+        "serviceaccounts": ("ServiceAccount", True), "pods": ("Pod", True), "persistentvolumeclaims": ("PersistentVolumeClaim", True),
+        "resourcequotas": ("ResourceQuota", True), "events": ("Event", True),
+    },
+    "apps/v1": {"deployments": ("Deployment", True), "statefulsets": ("StatefulSet", True), "replicasets": ("ReplicaSet", True)},
+    "batch/v1": {"jobs": ("Job", True), "cronjobs": ("CronJob", True)},
+    "autoscaling/v2": {"horizontalpodautoscalers": ("HorizontalPodAutoscaler", True)},
+    "policy/v1": {"poddisruptionbudgets": ("PodDisruptionBudget", True)},
+    "networking.k8s.io/v1": {"ingresses": ("Ingress", True), "networkpolicies": ("NetworkPolicy", True), "ingressclasses": ("IngressClass", False)},
+    "rbac.authorization.k8s.io/v1": {"roles": ("Role", True), "rolebindings": ("RoleBinding", True)},
+    "storage.k8s.io/v1": {"storageclasses": ("StorageClass", False)},
+    "authorization.k8s.io/v1": {"selfsubjectaccessreviews": ("SelfSubjectAccessReview", False)},
+    "metrics.k8s.io/v1beta1": {"pods": ("PodMetrics", True)},
+}  # fmt: skip
+_PATH = re.compile(r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/status)?")
+_NAMESPACE = re.compile(r"/api/v1/namespaces/(?P<name>[^/]+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    group: str
+    plural: str
+    namespace: str | None
+    name: str | None
+
+    @property
+    def collection(self) -> tuple[str, str, str | None]:
+        return (self.group, self.plural, self.namespace)
+
+
+def place_of(path: str) -> Place | None:
+    namespace = _NAMESPACE.fullmatch(path)
+    if namespace:
+        return Place("v1", "namespaces", None, namespace["name"])
+    found = _PATH.fullmatch(path)
+    if not found or found["plural"] not in KINDS.get(found["core"] or found["group"], {}):
+        return None
+    return Place(found["core"] or found["group"], found["plural"], found["namespace"], found["name"])
+
+
+def merged(old: t.Any, patch: t.Any) -> t.Any:
+    """A merge patch. A strategic one and an applied object are taken for the same, which is enough for what the tests look at."""
+    if not isinstance(old, dict) or not isinstance(patch, dict):
+        return patch
+    result = {key: value for key, value in old.items() if not (key in patch and patch[key] is None)}
+    return {**result, **{key: merged(result.get(key), value) for key, value in patch.items() if value is not None and not key.startswith("$")}}
+
+
+def matches(item: Object, selector: str) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    for term in filter(None, selector.split(",")):
+        key, _operator, value = re.match(r"([^!=]+)(!=|==|=)?(.*)", term).groups()  # type: ignore[union-attr]
+        if (_operator == "!=") == (labels.get(key) == value):
+            return False
+    return True
+
+
+class Store:
+    """Objects by place, and every change as an event."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str | None, str], Object] = {}
+        self.events: list[tuple[int, str, tuple[str, str, str | None], Object]] = []
+        self.changed = threading.Condition()
+        self.versions = itertools.count(1)
+        self.writes: list[str] = []
+
+    def get(self, place: Place) -> Object | None:
+        return self.objects.get((*place.collection, str(place.name)))
+
+    def list(self, place: Place, selector: str = "") -> list[Object]:
+        same = lambda key: key[:2] == place.collection[:2] and place.namespace in (None, key[2])  # noqa: E731
+        return [item for key, item in sorted(self.objects.items(), key=str) if same(key) and matches(item, selector)]
+
+    def put(self, place: Place, item: Object, record: bool = True) -> Object:
+        key = (*place.collection, item["metadata"]["name"])
+        old = self.objects.get(key)
+        metadata = item["metadata"]
+        metadata.setdefault("uid", old["metadata"]["uid"] if old else str(uuid.uuid4()))
+        metadata.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
+        if place.namespace:
+            metadata["namespace"] = place.namespace
+        changed = not old or old.get("spec") != item.get("spec")
+        metadata["generation"] = (old["metadata"]["generation"] if old else 0) + int(changed)
+        kind, _namespaced = KINDS[place.group][place.plural]
+        item = {"apiVersion": place.group, "kind": kind, **item}
+        well(item)
+        with self.changed:
+            metadata["resourceVersion"] = str(next(self.versions))
+            self.objects[key] = item
+            self.events.append((int(metadata["resourceVersion"]), "MODIFIED" if old else "ADDED", place.collection, copy.deepcopy(item)))
+            if record:
+                self.writes.append(f"{'update' if old else 'create'} {kind}/{metadata['name']}")
+            self.changed.notify_all()
+        if kind == "Deployment":
+            self._replica_set(place, item)
+        return item
+
+    def _replica_set(self, place: Place, deployment: Object) -> None:
+        """Helm 3 takes a Deployment for ready when its newest ReplicaSet is."""
+        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment["metadata"]["name"], "uid": deployment["metadata"]["uid"], "controller": True}
+        name = f"{deployment['metadata']['name']}-{deployment['metadata']['generation']}"
+        number = deployment["status"].get("readyReplicas", 0)
+        replica_set = {
+            "metadata": {"name": name, "ownerReferences": [owner], "labels": dict(deployment["spec"]["template"]["metadata"]["labels"])},
+            "spec": {key: copy.deepcopy(deployment["spec"][key]) for key in ("selector", "template")},
+            "status": {"replicas": number, "readyReplicas": number, "observedGeneration": 1},
+        }
+        self.put(dataclasses.replace(place, plural="replicasets", name=name), replica_set, record=False)
+
+    def delete(self, place: Place) -> Object | None:
+        with self.changed:
+            item = self.objects.pop((*place.collection, str(place.name)), None)
+            if item:
+                self.events.append((next(self.versions), "DELETED", place.collection, item))
+                self.writes.append(f"delete {item['kind']}/{place.name}")
+                self.changed.notify_all()
+        return item
+
+
+def broken(item: Object) -> bool:
+    containers = item["spec"]["template"]["spec"]["containers"]
+    return any(container["image"].endswith(":broken") for container in containers)
+
+
+def well(item: Object) -> None:
+    """The status that a cluster would bring about in time."""
+    kind, generation = item["kind"], item["metadata"]["generation"]
+    if kind in ("Deployment", "StatefulSet"):
+        item["spec"].setdefault("replicas", 1)
+        item["spec"].setdefault("updateStrategy" if kind == "StatefulSet" else "strategy", {"type": "RollingUpdate"})
+        number = 0 if broken(item) else item["spec"]["replicas"]
+        counts = dict.fromkeys(("replicas", "readyReplicas", "updatedReplicas", "availableReplicas", "currentReplicas"), number)
+        conditions = [{"type": name, "status": str(bool(number)), "reason": "NewReplicaSetAvailable"} for name in ("Available", "Progressing")]
+        item["status"] = {**counts, "observedGeneration": generation, "conditions": conditions, "currentRevision": "1", "updateRevision": "1"}
+    elif kind == "Job":
+        name = "Failed" if broken(item) else "Complete"
+        ended = {"failed": 1} if broken(item) else {"succeeded": 1, "completionTime": "2026-01-01T00:00:01Z"}
+        condition = {"type": name, "status": "True", "reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"}
+        item["status"] = {**ended, "startTime": "2026-01-01T00:00:00Z", "conditions": [condition]}
+    elif kind == "Service":
+        item["spec"].setdefault("clusterIP", "10.96.0.1")
+    elif kind == "Namespace":
+        item["status"] = {"phase": "Active"}
+    elif kind == "Ingress":
+        item["status"] = {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}
+    elif kind == "PodDisruptionBudget":
+        item["status"] = {"observedGeneration": generation, "currentHealthy": 1, "desiredHealthy": 1, "disruptionsAllowed": 1, "expectedPods": 1}
+    elif kind == "HorizontalPodAutoscaler":
+        item["status"] = {"currentReplicas": 2, "desiredReplicas": 2, "conditions": [{"type": "AbleToScale", "status": "True"}]}
+
+
+# --- Helm's records ---------------------------------------------------------------------------------------------------------------
+
+# Helm writes its Secrets as protocol buffers, and takes JSON for an answer.
+PROTOBUF = b"k8s\x00"
+
+
+def _number(content: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = content[at]
+        value, at, shift = value | (byte & 0x7F) << shift, at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _fields(content: bytes) -> dict[int, list[bytes]]:
+    """Fields of a message that have a length: texts, bytes and messages."""
+    found: dict[int, list[bytes]] = {}
+    at = 0
+    while at < len(content):
+        tag, at = _number(content, at)
+        if tag & 7 == 2:
+            length, at = _number(content, at)
+            found.setdefault(tag >> 3, []).append(content[at : at + length])
+            at += length
+        else:
+            _value, at = _number(content, at)
+    return found
+
+
+def _map(entries: list[bytes]) -> dict[str, bytes]:
+    pairs = [_fields(entry) for entry in entries]
+    return {pair[1][0].decode(): pair.get(2, [b""])[0] for pair in pairs}
+
+
+def secret_of(content: bytes) -> Object:
+    """A Secret out of the envelope that Kubernetes puts around messages."""
+    message = _fields(_fields(content[len(PROTOBUF) :])[2][0])
+    metadata = _fields(message[1][0])
+    labels = {key: value.decode() for key, value in _map(metadata.get(11, [])).items()}
+    data = {key: base64.b64encode(value).decode() for key, value in _map(message.get(2, [])).items()}
+    return {"metadata": {"name": metadata[1][0].decode(), "labels": labels}, "data": data, "type": message.get(3, [b"Opaque"])[0].decode()}
+
+
+# --- discovery ------------------------------------------------------------------------------------------------------------------
+
+
+def resources(group: str) -> Object:
+    verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
+    found = [{"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": verbs} for plural, (kind, namespaced) in KINDS[group].items()]
+    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": found}
+
+
+def groups() -> Object:
+    found = []
+    for group in KINDS:
+        if "/" in group:
+            version = {"groupVersion": group, "version": group.split("/")[1]}
+            found.append({"name": group.split("/")[0], "versions": [version], "preferredVersion": version})
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
+
+
+def openapi(group: str) -> Object:
+    """Just enough for a client to learn that the server validates fields itself."""
+    paths = {}
+    name, version = group.split("/") if "/" in group else ("", group)
+    for plural, (kind, _namespaced) in KINDS[group].items():
+        operation = {
+            "x-kubernetes-group-version-kind": {"group": name, "version": version, "kind": kind},
+            "parameters": [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}],
+            "responses": {"200": {"description": "OK"}},
+        }
+        paths[f"/{'apis' if name else 'api'}/{group}/namespaces/{{namespace}}/{plural}/{{name}}"] = {"patch": operation}
+    return {"openapi": "3.0.0", "info": {"title": "stand-in", "version": "1"}, "paths": paths}
+
+
+def discovery(path: str) -> Object | None:
+    if path == "/version":
+        return VERSION
+    if path == "/api":
+        return {"kind": "APIVersions", "versions": ["v1"]}
+    if path == "/apis":
+        return groups()
+    if path == "/openapi/v3":
+        names = {f"apis/{group}" if "/" in group else f"api/{group}" for group in KINDS}
+        return {"paths": {name: {"serverRelativeURL": f"/openapi/v3/{name}"} for name in names}}
+    found = re.fullmatch(r"(?P<openapi>/openapi/v3)?/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))", path)
+    group = (found["core"] or found["group"]) if found else None
+    if found and group in KINDS:
+        return openapi(group) if found["openapi"] else resources(group)
+    return None
+
+
+# --- HTTP -----------------------------------------------------------------------------------------------------------------------
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.store = Store()
+        self.forbidden: set[str] = set()
+        self.store.put(Place("v1", "namespaces", None, "default"), {"metadata": {"name": "default"}}, record=False)
+        default = {"storageclass.kubernetes.io/is-default-class": "true"}
+        self.store.put(Place("storage.k8s.io/v1", "storageclasses", None, None), {"metadata": {"name": "standard", "annotations": default}}, record=False)
+        self.store.put(Place("networking.k8s.io/v1", "ingressclasses", None, None), {"metadata": {"name": "nginx"}}, record=False)
+
+    def write_kubeconfig(self, path: pathlib.Path) -> None:
+        named = {"cluster": "stand-in", "user": "stand-in"}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "stand-in", "cluster": {"server": f"http://127.0.0.1:{self.server_address[1]}"}}],
+            "users": [{"name": "stand-in", "user": {}}],
+            "contexts": [{"name": "stand-in", "context": named}],
+            "current-context": "stand-in",
+        }
+        path.write_text(json.dumps(config))
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        found = discovery(parts.path)
+        place = place_of(parts.path)
+        if found is not None:
+            self._answer(200, found)
+        elif place is None:
+            self._status(404, parts.path)
+        elif query.get("sendInitialEvents") == "true":
+            self._status(422, "sendInitialEvents", "Invalid")  # clients then list, and watch from there
+        elif query.get("watch") in ("true", "1"):
+            self._watch(place, query)
+        elif place.name:
+            item = self.server.store.get(place)
+            self._answer(200, item) if item else self._status(404, parts.path)
+        else:
+            self._list(place, query)
+
+    def do_POST(self) -> None:
+        place, body = place_of(urlsplit(self.path).path), self._body()
+        if place is None:
+            self._status(404, self.path)
+        elif place.plural == "selfsubjectaccessreviews":
+            attributes = body["spec"]["resourceAttributes"]
+            action = f"{attributes['verb']} {'.'.join(filter(None, (attributes['resource'], attributes['group'])))}"
+            self._answer(201, {**body, "status": {"allowed": action not in self.server.forbidden}})
+        elif self.server.store.get(dataclasses.replace(place, name=body["metadata"]["name"])):
+            self._status(409, body["metadata"]["name"], "AlreadyExists")
+        elif "dryRun" in self.path:
+            self._answer(201, body)
+        else:
+            self._answer(201, self.server.store.put(place, body))
+
+    def do_PUT(self) -> None:
+        place, body = place_of(urlsplit(self.path).path), self._body()
+        assert place is not None
+        self._answer(200, self.server.store.put(place, body))
+
+    def do_PATCH(self) -> None:
+        place, body = place_of(urlsplit(self.path).path), self._body()
+        assert place is not None
+        old = self.server.store.get(place)
+        if old is None and "apply" not in self.headers["Content-Type"]:
+            self._status(404, self.path)
+            return
+        new = merged(copy.deepcopy(old or {}), body)
+        if "dryRun" in self.path or (old and {**new, "status": None} == {**old, "status": None}):
+            self._answer(200, new if "dryRun" in self.path else old)
+            return
+        self._answer(200 if old else 201, self.server.store.put(place, new))
+
+    def do_DELETE(self) -> None:
+        place = place_of(urlsplit(self.path).path)
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        item = self.server.store.delete(place) if place else None
+        self._answer(200, item) if item else self._status(404, self.path)
+
+    def _list(self, place: Place, query: dict[str, str]) -> None:
+        items = self.server.store.list(place, query.get("labelSelector", ""))
+        named = re.fullmatch(r"metadata\.name=(.*)", query.get("fieldSelector", ""))
+        items = [item for item in items if not named or item["metadata"]["name"] == named[1]]
+        kind, _namespaced = KINDS[place.group][place.plural]
+        version = str(max((event[0] for event in self.server.store.events), default=0))
+        self._answer(200, {"kind": f"{kind}List", "apiVersion": place.group, "metadata": {"resourceVersion": version}, "items": items})
+
+    def _watch(self, place: Place, query: dict[str, str]) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        store, seen = self.server.store, int(query.get("resourceVersion") or 0)
+        named = re.fullmatch(r"metadata\.name=(.*)", query.get("fieldSelector", ""))
+        try:
+            while True:
+                with store.changed:
+                    fresh = [event for event in store.events if event[0] > seen]
+                    if not fresh and not store.changed.wait(timeout=30):
+                        return
+                for version, kind, collection, item in fresh:
+                    seen = version
+                    here = collection[:2] == place.collection[:2] and place.namespace in (None, collection[2])
+                    if here and (not named or item["metadata"]["name"] == named[1]) and matches(item, query.get("labelSelector", "")):
+                        self.wfile.write(json.dumps({"type": kind, "object": item}).encode() + b"\n")
+                        self.wfile.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def _body(self) -> t.Any:
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if content.startswith(PROTOBUF):
+            return secret_of(content)
+        return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if content else None
+
+    def _answer(self, status: int, content: t.Any) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _status(self, code: int, what: str, reason: str = "NotFound") -> None:
+        message = f"{what}: {reason}"
+        self._answer(code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message})
+
+    def log_message(self, format: str, *arguments: t.Any) -> None:
+        """Say nothing."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--kubeconfig", type=pathlib.Path, required=True)
+    options = parser.parse_args()
+    server = Server(options.port)
+    server.write_kubeconfig(options.kubeconfig)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
