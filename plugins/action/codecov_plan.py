@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import typing as t
 
 import yaml
@@ -60,6 +63,7 @@ class ActionModule(ActionBase):
     def _cluster(self, deployment: Deployment, problems: t.List[t.Any], checks: bool, task_vars: t.Any) -> t.Dict[str, t.Any]:
         """The plan of a deployment that a Kubernetes cluster carries."""
         cluster = self._ask("covstack.selfhosted.codecov_cluster_info", _cluster_plan.question_of(deployment), task_vars)
+        cluster["kubernetes_core"] = _collection_version("kubernetes", "core")
         found = _kubernetes_rules.cluster_problems(deployment, cluster) if checks else []
         self._refuse(found)
         warnings = [str(problem) for problem in [*problems, *found]]
@@ -151,3 +155,13 @@ class ActionModule(ActionBase):
 
 def _errors(problems: t.Sequence[t.Any]) -> t.List[str]:
     return [str(problem) for problem in problems if problem.level == "error"]
+
+
+def _collection_version(namespace: str, name: str) -> t.Optional[str]:
+    """Version of a collection on the controller; None where it is not installed, or is a checkout."""
+    try:
+        collection = importlib.import_module(f"ansible_collections.{namespace}.{name}")
+        with open(os.path.join(next(iter(collection.__path__)), "MANIFEST.json"), encoding="utf-8") as stream:
+            return str(json.load(stream)["collection_info"]["version"])
+    except (ImportError, OSError):
+        return None

@@ -24,6 +24,9 @@ Problems = t.Iterator[Problem]
 Cluster = t.Mapping[str, t.Any]
 
 OLDEST = (1, 29)
+OLDEST_HELM = (3, 14)
+# Older ones ask for releases with an option that Helm 4 does not have.
+FIRST_FOR_HELM_4 = (6, 4)
 DATA_SERVICES = ("postgres", "redis", "storage", "timescale")
 KUBERNETES = "codecov_kubernetes"
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -348,6 +351,17 @@ def _shown(name: str, number: float) -> str:
     return f"{number:g}" if name.endswith("cpu") else f"{math.floor(number / 2**20)}Mi"
 
 
+def _helm(deployment: Deployment, cluster: Cluster) -> Problems:
+    found = re.match(r"(\d+)\.(\d+)", cluster["helm_version"])
+    version = (int(found[1]), int(found[2])) if found else OLDEST_HELM
+    collection = tuple(int(part) for part in re.findall(r"\d+", cluster["kubernetes_core"] or "")[:2])
+    if version < OLDEST_HELM:
+        yield error(f"{KUBERNETES}.helm", f"is version {cluster['helm_version']}", f"install {'.'.join(map(str, OLDEST_HELM))} or newer")
+    elif version >= (4, 0) and collection and collection < FIRST_FOR_HELM_4:
+        message = f"is Helm {cluster['helm_version']}, which the collection kubernetes.core {cluster['kubernetes_core']} does not know how to call"
+        yield error(f"{KUBERNETES}.helm", message, f"install kubernetes.core {'.'.join(map(str, FIRST_FOR_HELM_4))} or newer, or name a Helm 3")
+
+
 def _interrupted(deployment: Deployment, cluster: Cluster) -> Problems:
     status = cluster["release"]["status"] if cluster["release"] else ""
     if status.startswith("pending"):
@@ -356,7 +370,9 @@ def _interrupted(deployment: Deployment, cluster: Cluster) -> Problems:
         yield error(f"{KUBERNETES}.release", f"is {status}: another run is changing it, or was killed", way_out)
 
 
-LIVE_RULES: t.Tuple[t.Callable[[Deployment, Cluster], Problems], ...] = (_version, _kinds, _storage_class, _ingress_class, _permissions, _quota, _interrupted)
+LIVE_RULES: t.Tuple[t.Callable[[Deployment, Cluster], Problems], ...] = (
+    _version, _kinds, _storage_class, _ingress_class, _permissions, _quota, _helm, _interrupted,
+)  # fmt: skip
 
 
 def cluster_problems(deployment: Deployment, cluster: Cluster) -> t.List[Problem]:

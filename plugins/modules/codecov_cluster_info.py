@@ -101,10 +101,16 @@ namespace_exists:
   type: bool
   sample: true
 release:
-  description: Status and revision of the newest revision of the release. V(null) if there is none.
+  description: The newest of RV(revisions). V(null) if there is none.
   returned: success
   type: dict
   sample: {"status": "deployed", "revision": 3}
+revisions:
+  description: All revisions of the release that Helm remembers, the newest first.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"status": "deployed", "revision": 3}, {"status": "superseded", "revision": 2}]
 helm_version:
   description: Version of the program C(helm).
   returned: success
@@ -171,12 +177,11 @@ class Cluster:
         items = self.items(f"/api/v1/namespaces/{self.namespace}/resourcequotas") or []
         return [{"name": item["metadata"]["name"], "hard": item["spec"]["hard"], "used": item.get("status", {}).get("used", {})} for item in items]
 
-    def release(self, name: str) -> t.Optional[t.Dict[str, t.Any]]:
-        """Of Helm's own record of it, the labels alone: the rest holds the values."""
+    def revisions(self, name: str) -> t.List[t.Dict[str, t.Any]]:
+        """Of Helm's own records the labels alone, the newest first: the rest holds the values."""
         path = f"/api/v1/namespaces/{self.namespace}/secrets?labelSelector=owner%3Dhelm%2Cname%3D{name}"
-        revisions = [item["metadata"]["labels"] for item in self.items(path) or []]
-        newest = max(revisions, key=lambda labels: int(labels["version"]), default=None)
-        return {"status": newest["status"], "revision": int(newest["version"])} if newest else None
+        labels = [item["metadata"]["labels"] for item in self.items(path) or []]
+        return sorted(({"revision": int(label["version"]), "status": label["status"]} for label in labels), key=lambda entry: -t.cast(int, entry["revision"]))
 
 
 def helm_version(module: AnsibleModule) -> str:
@@ -202,6 +207,7 @@ def connect(module: AnsibleModule) -> t.Any:
 
 def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
     groups = cluster.call("/apis") or {"groups": []}
+    revisions = cluster.revisions(module.params["release"])
     return {
         "version": cluster.call("/version")["gitVersion"],
         "api_groups": [group["name"] for group in groups["groups"]],
@@ -210,7 +216,8 @@ def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
         "permissions": {action: cluster.allowed(action) for action in module.params["actions"]},
         "quotas": cluster.quotas(),
         "namespace_exists": cluster.call(f"/api/v1/namespaces/{cluster.namespace}") is not None,
-        "release": cluster.release(module.params["release"]),
+        "revisions": revisions,
+        "release": revisions[0] if revisions else None,
         "helm_version": helm_version(module),
     }
 

@@ -4,7 +4,7 @@
 
     python -m cluster.api_server --port PORT [--kubeconfig FILE]
 
-It is no Kubernetes: nothing is validated, scheduled or run. A Job whose image has the tag `broken` fails; a Deployment with it never becomes ready.
+It is no Kubernetes: nothing is validated, scheduled or run. A Job whose image is called `broken` fails; a Deployment with it never becomes ready.
 Helm and the Python client work with it as far as the tests go. What a real API server would say is for a real one to say.
 """
 
@@ -46,7 +46,8 @@ KINDS: dict[str, dict[str, tuple[str, bool]]] = {
     "authorization.k8s.io/v1": {"selfsubjectaccessreviews": ("SelfSubjectAccessReview", False)},
     "metrics.k8s.io/v1beta1": {"pods": ("PodMetrics", True)},
 }  # fmt: skip
-_PATH = re.compile(r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/status)?")
+_GROUP = r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))"
+_PATH = re.compile(_GROUP + r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/status)?")
 _NAMESPACE = re.compile(r"/api/v1/namespaces/(?P<name>[^/]+)")
 
 
@@ -132,7 +133,7 @@ class Store:
 
     def _replica_set(self, place: Place, deployment: Object) -> None:
         """Helm 3 takes a Deployment for ready when its newest ReplicaSet is."""
-        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment["metadata"]["name"], "uid": deployment["metadata"]["uid"], "controller": True}
+        owner = {"apiVersion": "apps/v1", "kind": "Deployment", "controller": True, **{key: deployment["metadata"][key] for key in ("name", "uid")}}
         name = f"{deployment['metadata']['name']}-{deployment['metadata']['generation']}"
         number = deployment["status"].get("readyReplicas", 0)
         replica_set = {
@@ -154,7 +155,7 @@ class Store:
 
 def broken(item: Object) -> bool:
     containers = item["spec"]["template"]["spec"]["containers"]
-    return any(container["image"].endswith(":broken") for container in containers)
+    return any("/broken:" in container["image"] for container in containers)
 
 
 def well(item: Object) -> None:
@@ -233,7 +234,8 @@ def secret_of(content: bytes) -> Object:
 
 def resources(group: str) -> Object:
     verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
-    found = [{"name": plural, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": verbs} for plural, (kind, namespaced) in KINDS[group].items()]
+    shared = {"singularName": "", "verbs": verbs}
+    found = [{"name": plural, "namespaced": namespaced, "kind": kind, **shared} for plural, (kind, namespaced) in KINDS[group].items()]
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": found}
 
 

@@ -1,7 +1,7 @@
 {{/*
 Jobs run before anything of the release is changed; one that fails ends the upgrade, and the old release goes on. What a job needs is there before it,
 as hooks of lower weight. On a first install with embedded data services there is nothing that could be migrated before they run: then the job is one
-of the release's own objects, and waits for them.
+of the release's own objects, and waits for them. It has a name of its own: Helm cannot roll back to a revision with an object that a hook took the place of.
 */}}
 {{- range $name, $job := .Values.jobs }}
 {{- $service := get $.Values.services $job.service }}
@@ -11,8 +11,8 @@ of the release's own objects, and waits for them.
 {{- $given := index $.Values.slots $job.slot }}
 {{- $external := and $.Values.config.externalSecrets.enabled (not $given.config.secretName) }}
 {{- $own := not (or $given.config.secretName $external) }}
-{{- $full := printf "%s-%s" $.Values.name $name }}
-{{- $scope := dict "root" $ "name" $name "service" (omit $service "upstreams") "slot" $job.slot "imageOf" $job.service "job" $job.command "serviceAccount" $full "probeMap" $full }}
+{{- $full := printf "%s-%s%s" $.Values.name (ternary "" "first-" $hook) $name }}
+{{- $scope := dict "root" $ "name" $name "service" (omit $service "upstreams") "slot" $job.slot "imageOf" $job.service "job" $job.command "serviceAccount" $full "probeMap" $full "policy" $full }}
 {{- if or $own $external }}{{ $_ := set $scope "configSecret" $full }}{{ end }}
 ---
 apiVersion: v1

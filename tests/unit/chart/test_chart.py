@@ -159,7 +159,7 @@ def test_a_change_of_codecov_yml_replaces_the_pods_that_read_it_and_no_others() 
     given = values()
     changed = {**given, "config": {**given["config"], "content": {**given["config"]["content"], "site": {"a": 1}}}}
     before, after = pods(render(given)), pods(render(changed))
-    assert {name for name in before if before[name] != after[name]} == {"Deployment/codecov-api-blue", "Deployment/codecov-worker-blue", "Job/codecov-migrate"}
+    assert {name for name in before if before[name] != after[name]} == {"Deployment/codecov-api-blue", "Deployment/codecov-worker-blue", "Job/codecov-first-migrate"}
 
 
 def test_another_version_of_the_chart_replaces_no_pod() -> None:
@@ -205,7 +205,8 @@ def hook_of(item: dict[str, Any]) -> str | None:
 )
 def test_migrations_come_before_everything_unless_their_database_is_part_of_it(where: str, flags: tuple[str, ...], hook: bool) -> None:
     objects = render(values(where=where), *flags)
-    ours = [item for item in objects if item["metadata"]["name"] == "codecov-migrate"]
+    # Helm cannot roll back to a revision with an object that a hook took the place of.
+    ours = [item for item in objects if item["metadata"]["name"] == ("codecov-migrate" if hook else "codecov-first-migrate")]
     assert {item["kind"] for item in ours} == {"Job", "ServiceAccount", "ConfigMap", "Secret", "NetworkPolicy"}
     assert {hook_of(item) for item in ours} == {"pre-install,pre-upgrade" if hook else None}
     assert all(hook_of(item) is None for item in objects if item not in ours)
@@ -228,7 +229,7 @@ def test_a_migration_runs_the_images_of_its_slot() -> None:
     given = values(slots=slots)
     for slot, tag in (("blue", "26.6.11"), ("green", "26.7.6")):
         given["jobs"]["migrate"]["slot"] = slot
-        assert pods(render(given))["Job/codecov-migrate"]["spec"]["containers"][0]["image"].endswith(f":{tag}")
+        assert pods(render(given))["Job/codecov-first-migrate"]["spec"]["containers"][0]["image"].endswith(f":{tag}")
 
 
 # --- scale ----------------------------------------------------------------------------------------------------------------------

@@ -168,6 +168,6 @@ def test_policies_can_be_left_out(variation: str) -> None:
 def test_identity_is_for_what_reads_codecov_yml() -> None:
     objects = render(values("identity"))
     annotated = {name for name, item in of_kind(objects, "ServiceAccount").items() if "eks.amazonaws.com/role-arn" in item["metadata"].get("annotations", {})}
-    assert annotated == {"codecov-api", "codecov-worker", "codecov-migrate"}
+    assert annotated == {"codecov-api", "codecov-worker", "codecov-first-migrate"}
     labelled = {name for name, pod in pods(objects).items() if "azure.workload.identity/use" in pod["metadata"]["labels"]}
-    assert labelled == {"Deployment/codecov-api-blue", "Deployment/codecov-worker-blue", "Job/codecov-migrate"}
+    assert labelled == {"Deployment/codecov-api-blue", "Deployment/codecov-worker-blue", "Job/codecov-first-migrate"}

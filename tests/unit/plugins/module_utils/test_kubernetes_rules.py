@@ -31,6 +31,8 @@ CLUSTER = {
     "permissions": {"create deployments.apps": True},
     "quotas": [],
     "release": None,
+    "helm_version": "3.19.0",
+    "kubernetes_core": "6.2.0",
 }
 
 
