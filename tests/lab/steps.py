@@ -97,8 +97,15 @@ def integration_steps() -> list[Step]:
         in_contract_image("contract", "app/tests"),
         in_contract_image("probe", "probe"),
         *(unit_with(end) for end in controllers.ENDS),
+        cluster_step(),
         Step("integration", ("tests/integration/run",), count="counts"),
     ]
+
+
+def cluster_step() -> Step:
+    """The playbooks for Kubernetes against a stand-in of the API server."""
+    step = Step("cluster", (), count="junit", environment={"PYTHONPATH": "tests"})
+    return dataclasses.replace(step, command=python("pytest", "--quiet", f"--junitxml={step.junit}", "tests/cluster"))
 
 
 def unit_with(end: str) -> Step:
