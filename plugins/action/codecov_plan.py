@@ -26,6 +26,10 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _sizing,
 )
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment, deployment_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import error
+
+# What Python says where a module cannot even be unpacked; Ansible shows its traceback and that no JSON was found.
+NO_TEMPORARY_FILE = "No usable temporary directory"
 
 
 class ActionModule(ActionBase):
@@ -90,10 +94,9 @@ class ActionModule(ActionBase):
         return _placement.placement_of((self._placed(name, task_vars["hostvars"][name], task_vars) for name in names), groups)
 
     def _placed(self, name: str, variables: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> _placement.Host:
-        address = str(variables.get("codecov_address") or variables.get("ansible_host") or "")
         is_first = task_vars["inventory_hostname"] == task_vars["ansible_play_hosts_all"][0]
         common = {setting: variables.get(setting) for setting in _placement_rules.COMMON_SETTINGS} if is_first else {}
-        return _placement.Host(name, address, groups=tuple(variables.get("group_names", ())), common=common)
+        return _placement.Host(name, _placement.address_of(variables), groups=tuple(variables.get("group_names", ())), common=common)
 
     @staticmethod
     def _speaks_for_all(deployment: Deployment, task_vars: t.Mapping[str, t.Any]) -> bool:
@@ -142,6 +145,9 @@ class ActionModule(ActionBase):
 
     def _ask(self, module: str, arguments: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
         info = self._execute_module(module, module_args=dict(arguments), task_vars=task_vars)
+        if NO_TEMPORARY_FILE in info.get("module_stderr", ""):
+            reason = f"{task_vars['inventory_hostname']} can write no temporary file: its disk is full, or mounted read-only"
+            self._refuse([error("host", reason, "free space there (df -h /tmp /var/tmp), then run again")])
         if info.get("failed"):
             raise AnsibleActionFail(info.get("msg", f"{module} failed"), result=info)
         return {key: value for key, value in info.items() if not key.startswith("_") and key not in ("invocation", "changed", "warnings", "deprecations")}

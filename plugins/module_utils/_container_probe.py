@@ -10,6 +10,7 @@ imported where it is needed, since the health checks of the containers start thi
     probe.py worker                   health check of a worker container: a ping of its Celery node through the broker
     probe.py check NAME... [--json]   dependencies, as seen from inside the container with the application's own configuration
     probe.py check NAME... -- COMMAND the same, and then the command in its place, unless a check failed
+                                      (with --afterwards NAME: beside it, and what the command does not need is asked when it has ended)
     probe.py repair [--json]          gives lost uploads to the workers again
     probe.py serve --url URL          tells load balancers, at /ready, whether this host is to get requests
 
@@ -1062,7 +1063,7 @@ def show(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def command_check(options: argparse.Namespace) -> int:
+def command_check(options: argparse.Namespace, names: list[str]) -> int:
     start = time.monotonic()
     secrets: list[str] = []
     context = None
@@ -1070,7 +1071,7 @@ def command_check(options: argparse.Namespace) -> int:
         config = Config.load()
         secrets = sorted({text for text in secrets_of(config.content) if len(text) >= 6}, key=len, reverse=True)
         context = Context(config, options)
-        results = run_checks_until_well(options.names, context)
+        results = run_checks_until_well(names, context)
     except Finding as finding:
         results = [{"name": "config", "state": FAILED, "cause": finding.cause, "remedy": finding.remedy, "detail": finding.detail,
                     "proves": "the application can read its configuration", "latency_ms": milliseconds(time.monotonic() - start)}]
@@ -1609,6 +1610,8 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true")
     check.add_argument("--timeout", type=float, default=8.0)
     check.add_argument("--wait", type=float, default=0.0, help="seconds in which services that are starting may become well")
+    check.add_argument("--afterwards", action="append", default=[], choices=sorted(CHECKS), metavar="NAME",
+                       help="a dependency that the command after -- does not need: asked when it has ended well")
     check.add_argument("--minimum-postgres", default="14")
     check.add_argument("--minimum-redis", default="6.2")
     check.add_argument("--queue", action="append", default=[])
@@ -1641,6 +1644,30 @@ def parser() -> argparse.ArgumentParser:
     return main_parser
 
 
+def run_to_its_end(command: list[str]) -> int:
+    """A command in this process's stead, so that a stop reaches it."""
+    import signal
+    import subprocess
+
+    stops = (signal.SIGTERM, signal.SIGINT)
+    # They wait until there is somebody to hand them on to.
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    child = subprocess.Popen(command, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, stops))
+    for number in stops:
+        signal.signal(number, lambda received, _frame: child.send_signal(received))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
+    return child.wait()
+
+
+def command_check_and_run(options: argparse.Namespace, command: list[str]) -> int:
+    status = command_check(options, options.names)
+    if status or not command:
+        return status
+    if not options.afterwards:
+        os.execvp(command[0], command)
+    return run_to_its_end(command) or command_check(options, options.afterwards)
+
+
 def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     end = given.index("--") if "--" in given else len(given)
@@ -1649,11 +1676,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser().error(f"{options.command} takes no command to run afterwards")
     if options.command in YIELDING:
         os.nice(NICENESS)
-    commands = {"http": command_http, "worker": command_worker, "check": command_check, "repair": command_repair, "serve": command_serve}
-    status = commands[options.command](options)
-    if following and status == 0:
-        os.execvp(following[0], following)
-    return status
+    if options.command == "check":
+        return command_check_and_run(options, following)
+    commands = {"http": command_http, "worker": command_worker, "repair": command_repair, "serve": command_serve}
+    return commands[options.command](options)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import posixpath
 import pwd
 import re
 import stat
+import time
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Optional
@@ -321,6 +322,7 @@ class FileSet:
         self.check_mode: bool = module.check_mode
         self.directory: str = os.path.abspath(options["directory"])
         self.manifest_name: str = options["manifest"]
+        self.journal: Mapping[str, str] | None = options.get("journal")
         self._given_secrets = secrets
         self.secrets: Mapping[str, str] = {}
         self.changed_files: list[str] = []
@@ -328,6 +330,7 @@ class FileSet:
         self.removed_files: list[str] = []
         self.removed_directories: list[str] = []
         self.diffs: list[dict[str, str]] = []
+        self._told_journal = False
 
     def run(self) -> dict[str, Any]:
         if self.manifest_name in ("", ".", "..") or "/" in self.manifest_name:
@@ -335,6 +338,7 @@ class FileSet:
         directories = self._wanted_directories()
         files = self._wanted_files()
         self._check_places(files, directories)
+        self._check_journal(files)
         before = self._read_manifest()
         if not self.check_mode:
             for path in {".", *before.directories, *needed_directories([*files, *before.files], directories)}:
@@ -441,6 +445,14 @@ class FileSet:
             if os.path.lexists(target) and not os.path.isdir(target):
                 raise FileSetError(f"{path!r}: {target} is needed as a directory but is something else. Way out: move it away.")
 
+    def _check_journal(self, files: Mapping[str, WantedFile]) -> None:
+        if self.journal is None:
+            return
+        path = relative_path(self.journal["file"], "journal")
+        if path in files or path == self.manifest_name or os.path.isdir(self._absolute(path)):
+            raise FileSetError(f"journal: {path!r} is a directory, a file of the set or its manifest. Allowed: a file of its own.")
+        self._check_inside(path)
+
     def _check_inside(self, path: str) -> None:
         root = os.path.realpath(self.directory)
         real = os.path.realpath(self._absolute(path))
@@ -458,6 +470,15 @@ class FileSet:
             return stream.read()
 
     # apply
+
+    def _tell_journal(self) -> None:
+        """The line about this run, before its first change."""
+        if self.journal is None or self._told_journal:
+            return
+        self._told_journal = True
+        line = " ".join([time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), *self.journal["line"].split()])
+        with open(self._absolute(self.journal["file"]), "a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
 
     def _keep_directory(self, path: str, wanted: Optional[Attributes]) -> None:
         target = self._absolute(path)
@@ -503,6 +524,7 @@ class FileSet:
             self.diffs.append({"before_header": header, "after_header": header, "before": before, "after": after})
         if self.check_mode:
             return
+        self._tell_journal()
         if same_content:
             set_attributes(target, wanted.attributes)
         else:
@@ -529,6 +551,7 @@ class FileSet:
         self.removed_files.append(path)
         self.diffs.append({"before_header": target, "after_header": f"{target} (removed)", "before": before, "after": ""})
         if not self.check_mode:
+            self._tell_journal()
             os.unlink(target)
 
     def _remove_directory(self, path: str) -> None:

@@ -80,3 +80,13 @@ def placement_of(hosts: t.Iterable[Host], groups: t.Mapping[str, t.Sequence[str]
     known = [(host, tuple(kind for kind in KINDS if host.name in groups.get(kind, ()))) for host in hosts]
     clusters = groups.get(CLUSTERS, ())
     return Placement(tuple(dataclasses.replace(host, kinds=kinds) for host, kinds in known), any(host.name in clusters for host in hosts))
+
+
+def of_inventory(variables: t.Mapping[str, t.Any]) -> Placement:
+    """The placement as the variables of a task know it, without the hosts' settings."""
+    groups, known = variables.get("groups", {}), variables["hostvars"]
+    return placement_of((Host(name, address_of(known[name])) for name in groups.get("codecov", ())), groups)
+
+
+def address_of(variables: t.Mapping[str, t.Any]) -> str:
+    return str(variables.get("codecov_address") or variables.get("ansible_host") or "")

@@ -364,7 +364,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
         "health": _health(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
-        "own_ca": deployment.own_ca(),
+        "own_ca": deployment.own_ca() and bool(deployment.services()),  # the bundle is written where the application runs
         "placement": _placement(deployment, files),
         "local_address": f"127.0.0.1:{deployment.port}" if deployment.edge_serves_url else None,
         "settings": task_settings(deployment),

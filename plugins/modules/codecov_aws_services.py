@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: codecov_aws_services
 short_description: Keep the AWS services that a Codecov deployment uses
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The covstack.selfhosted maintainers (@covstack)
 description:

@@ -60,6 +60,20 @@ options:
       - Give each set a name of its own when several sets share a directory.
     type: str
     default: .covstack-manifest.json
+  journal:
+    description:
+      - A line about the change, for a log of changes on the host. It is appended before the first file is written or removed, so that a run that is
+        killed leaves it, too; where nothing changes, no line is.
+    type: dict
+    suboptions:
+      file:
+        description: Path of the log below O(directory). It is created when it is missing, and is no part of the set.
+        type: str
+        required: true
+      line:
+        description: What is written, on one line, after the time (UTC, ISO 8601).
+        type: str
+        required: true
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
 attributes:
@@ -97,6 +111,17 @@ EXAMPLES = r"""
     directories:
       secrets:
         mode: '0750'
+
+- name: Let another file decide, and leave a line about it
+  covstack.selfhosted.file_set:
+    directory: /opt/codecov
+    manifest: .covstack-active.json
+    journal:
+      file: audit.log
+      line: jane switches to release 2
+    files:
+      edge/dynamic/active.yml:
+        content: "# release 2"
 
 - name: Retract everything that was written there
   covstack.selfhosted.file_set:
@@ -150,6 +175,7 @@ def main() -> None:
             "directories": {"type": "dict", "default": {}},
             "secrets_path": {"type": "path", "no_log": False},
             "manifest": {"type": "str", "default": ".covstack-manifest.json"},
+            "journal": {"type": "dict", "options": {"file": {"type": "str", "required": True}, "line": {"type": "str", "required": True}}},
         },
         supports_check_mode=True,
     )

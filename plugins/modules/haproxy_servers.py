@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: haproxy_servers
 short_description: Drain servers of an HAProxy, put them back, or look
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The covstack.selfhosted maintainers (@covstack)
 description:

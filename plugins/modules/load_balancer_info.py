@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: load_balancer_info
 short_description: What a load balancer host is, and what HAProxy and keepalived on it run with
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The covstack.selfhosted maintainers (@covstack)
 description:

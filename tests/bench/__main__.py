@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""make bench [ARGS="name ..."]: run tests/bench/measure_<name>.py, all or those named; what is stored of the others stays."""
+"""make bench [ARGS="name ..."]: run tests/bench/measure_<name>.py, those of one host or those named; what is stored of the others stays."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from lab import engine
 
 from .harness import OUTPUT, Bench
 
+# Those that make up to 15 hosts of their own run only when they are named. split_load and split_upgrade have not run as they are, see docs/strategy_2.md.
+OF_SEVERAL_HOSTS = "split_"
+
 
 def names() -> list[str]:
     return sorted(path.stem.removeprefix("measure_") for path in pathlib.Path(__file__).parent.glob("measure_*.py"))
@@ -26,7 +29,7 @@ def main(wanted: t.Sequence[str]) -> int:
     engine.up()
     bench = Bench()
     broken = []
-    for name in wanted or names():
+    for name in wanted or [name for name in names() if not name.startswith(OF_SEVERAL_HOSTS)]:
         try:
             with bench.section(name):
                 importlib.import_module(f"bench.measure_{name}").measure(bench)

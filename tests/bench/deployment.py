@@ -24,20 +24,24 @@ def inventory() -> pathlib.Path:
     registry.up()
     address = hosts.create(HOST)
     directory = peers.inventory("strategy_1", {"codecov": [HOST]})
-    settings = {
-        "codecov_url": f"http://{address}",
-        "codecov_tls": {"mode": "disabled"},
+    write_settings(directory, {"codecov_url": f"http://{address}", "codecov_tls": {"mode": "disabled"}})
+    return directory
+
+
+def write_settings(directory: pathlib.Path, settings: t.Mapping[str, t.Any]) -> None:
+    """Those given, and what every host of the lab needs."""
+    name = f"{registry.NAME}:{registry.PORT}"
+    needed = {
         "codecov_secrets": {"enterprise_license": license.ensure()},
         "codecov_resources": {"limits": False},
-        "codecov_images": {"registry": f"{registry.NAME}:{registry.PORT}"},
+        "codecov_images": {"registry": name},
         "docker_engine_source": "distribution",
-        "docker_engine_daemon_options": {"insecure-registries": [f"{registry.NAME}:{registry.PORT}"]},
+        "docker_engine_daemon_options": {"insecure-registries": [name]},
     }
     target = directory / "group_vars" / "codecov.yml"
     target.parent.mkdir(exist_ok=True)
     target.touch(mode=0o600)
-    target.write_text(yaml.safe_dump(settings, sort_keys=False))
-    return directory
+    target.write_text(yaml.safe_dump({**settings, **needed}, sort_keys=False))
 
 
 def url() -> str:
@@ -55,8 +59,9 @@ def on_host(script: str) -> str:
 
 
 def remove_containers_and_data() -> None:
-    """By hand, so that the rendered files stay for Compose alone."""
+    """By hand, so that the rendered files stay for Compose alone. Killed: nobody waits for the end of their tasks."""
     on_host(
+        "docker ps --all --quiet --filter label=covstack.deployment | xargs -r docker rm --force; "
         "for project in codecov-blue codecov-green codecov; do docker compose --project-name $project down --remove-orphans --volumes; done; "
         "docker volume ls --quiet --filter name=codecov | xargs -r docker volume rm"
     )

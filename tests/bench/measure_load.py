@@ -46,13 +46,16 @@ exec nice -n 19 "$@"
 LOWEST_PRIORITY = ("setsid", "--wait", "sh", "-euc", LAST_IN_LINE, "sh")
 
 
-def run(verb: str, inventory: pathlib.Path, **settings: t.Any) -> str:
+Steps = t.Mapping[str, t.Callable[[], object]]
+
+
+def run(verb: str, inventory: pathlib.Path, *options: str, **settings: t.Any) -> str:
     """A playbook of the collection, by a controller that takes nothing away from the host."""
     extra = ("--extra-vars", json.dumps(settings)) if settings else ()
-    return peers.command(*LOWEST_PRIORITY, str(peers.BIN / "ansible-playbook"), f"covstack.selfhosted.{verb}", "-i", str(inventory), *extra)
+    return peers.command(*LOWEST_PRIORITY, str(peers.BIN / "ansible-playbook"), f"covstack.selfhosted.{verb}", "-i", str(inventory), *options, *extra)
 
 
-def steps(inventory: pathlib.Path) -> dict[str, t.Callable[[], str]]:
+def steps(inventory: pathlib.Path) -> Steps:
     """Each begins where the one before ended."""
     return {
         "upgrade": functools.partial(run, "upgrade", inventory),
@@ -69,22 +72,39 @@ def measure(bench: Bench) -> None:
     with tempfile.TemporaryDirectory() as directory:
         repository = Uploads(deployment.HOST, deployment.url(), pathlib.Path(directory))
     stream = UploadStream(SLUG, repository.token, UPLOAD_RATE)
+    again = functools.partial(deployment.run, "deploy", inventory, **OLD)
+    steady, by_step = measure_steps(bench, deployment.url(), RATE, stream, repository, functools.partial(steps, inventory), again)
+    wait_until("all uploads are processed", lambda: not repository.unprocessed(), 120)
+    report(bench, steady, by_step)
+
+
+def measure_steps(
+    bench: Bench,
+    url: str,
+    rate: float,
+    stream: UploadStream,
+    repository: Uploads,
+    steps_of: t.Callable[[], Steps],
+    again: t.Callable[[], object] = lambda: None,
+    at_least: int = REQUESTS_AT_LEAST,
+) -> tuple[list[Result], dict[str, list[Result]]]:
+    """The steady state, then a step, for each step; all of them again from the start until so many requests were sent."""
     steady: list[Result] = []
-    by_step: dict[str, list[Result]] = {name: [] for name in steps(inventory)}
+    by_step: dict[str, list[Result]] = {name: [] for name in steps_of()}
 
     def under_load(action: t.Callable[[], object]) -> Result:
-        with Load(deployment.url(), RATE, realtime=True, uploads=stream) as load:
+        with Load(url, rate, realtime=True, uploads=stream) as load:
             action()
         repository.accepted += load.result.accepted
         return load.result
 
-    while sum(result.requests for results in by_step.values() for result in results) < REQUESTS_AT_LEAST:
-        for name, action in steps(inventory).items():
+    while True:
+        for name, action in steps_of().items():
             steady.append(under_load(lambda: threading.Event().wait(STEADY_SECONDS)))  # the load itself is what is waited for
-            by_step[name].append(under_load(functools.partial(bench.measure, f"{name} under {RATE} requests/s", action, repeat=1)))
-        deployment.run("deploy", inventory, **OLD)
-    wait_until("all uploads are processed", lambda: not repository.unprocessed(), 120)
-    report(bench, steady, by_step)
+            by_step[name].append(under_load(functools.partial(bench.measure, f"{name} under {rate} requests/s", action, repeat=1)))
+        if sum(result.requests for results in by_step.values() for result in results) >= at_least:
+            return steady, by_step
+        again()
 
 
 def together(results: t.Sequence[Result], kinds: t.Sequence[str] = (PAGES, UPLOADS)) -> list[float]:

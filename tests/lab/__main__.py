@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("names", nargs="+", metavar="NAME[=IP]")
     create.add_argument("--bare", action="store_true", help="without Docker")
     create.add_argument("--ip", help="a fixed address below 10.111.0.128 (one host)")
+    create.add_argument("--disk-gb", type=int, default=0, help="a disk of its own of this size, which can be filled (needs root)")
     create.add_argument("--publish", action="append", default=[], metavar="[ADDRESS:]PORT:PORT", help="reach a port of it on this machine")
     host.add_parser("destroy").add_argument("names", nargs="+")
     host.add_parser("restart", help="power off and on again, and wait until it is back").add_argument("names", nargs="+")
@@ -82,7 +83,7 @@ def run_command(options: argparse.Namespace) -> int:
         print(license.FILE)
     elif options.action == "create":
         for name, _equals, ip in (word.partition("=") for word in options.names):
-            print(f"{name} {hosts.create(name, options.bare, ip or options.ip, options.publish)}")
+            print(f"{name} {hosts.create(name, options.bare, ip or options.ip, options.publish, options.disk_gb)}")
     elif options.action == "destroy":
         hosts.destroy(*options.names)
     elif options.action == "restart":

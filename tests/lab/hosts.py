@@ -23,6 +23,9 @@ LABEL = "covstack.lab"
 PREFIX = "covstack-lab-"
 KEY = CACHE / "id_ed25519"
 KNOWN_HOSTS = CACHE / "known_hosts"
+DISKS = CACHE / "disks"
+# Where a host with a disk of its own keeps it: everything that is written while it serves.
+ON_DISK = {"opt": 0o755, "root": 0o700, "root/.ssh": 0o700, "tmp": 0o1777, "var/lib/docker": 0o710, "var/log": 0o755, "var/tmp": 0o1777}
 # docker run --privileged fails where CAP_SYS_RESOURCE is not to be had; this is what systemd and a nested engine really need.
 PRIVILEGES = (
     "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
@@ -58,7 +61,7 @@ def container(name: str) -> str:
     return PREFIX + name
 
 
-def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequence[str] = ()) -> str:
+def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequence[str] = (), disk_gb: int = 0) -> str:
     """Make a host and wait until it can be used; returns its address. A host of that name that runs already is kept."""
     started = time.monotonic()
     ensure_key()
@@ -71,11 +74,12 @@ def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequ
     if run("docker", "image", "inspect", image, check=False).returncode != 0:
         images.build([image])
     run("docker", "rm", "--force", "--volumes", container(name), check=False)
+    _remove_disk(name)
     run(
         "docker", "run", "--detach", "--name", container(name), "--hostname", name, "--label", f"{LABEL}=host", "--label", f"{LABEL}.name={name}",
         "--label", f"{LABEL}.key={_key_id()}",
         "--network", NETWORK, "--network-alias", name, *(("--ip", ip) if ip else ()), *PRIVILEGES,
-        *(argument for port in publish for argument in ("--publish", port)),
+        *(argument for port in publish for argument in ("--publish", port)), *(_make_disk(name, disk_gb) if disk_gb else ()),
         "--env", f"LAB_PUBLIC_KEY={KEY.with_suffix('.pub').read_text().strip()}", image,
     )
     address = addresses()[name]
@@ -83,6 +87,30 @@ def create(name: str, bare: bool = False, ip: str | None = None, publish: t.Sequ
     _trust(name, address)
     say(f"lab: host {name} at {address}{' (without Docker)' if bare else ''}: ready in {time.monotonic() - started:.1f} s")
     return address
+
+
+def _make_disk(name: str, gigabytes: int) -> list[str]:
+    """A disk that can be filled without filling this machine's (needs root); what docker run is told of it."""
+    DISKS.mkdir(parents=True, exist_ok=True)
+    image, disk = DISKS / f"{name}.img", DISKS / name
+    with image.open("wb") as file:
+        file.truncate(gigabytes * 10**9)
+    run("mkfs.ext4", "-q", "-m", "0", str(image))  # nothing is kept for root: full is full
+    disk.mkdir()
+    run("mount", "-o", "loop", str(image), str(disk))
+    for path, mode in ON_DISK.items():
+        (disk / path).mkdir(parents=True)
+        (disk / path).chmod(mode)
+    return [argument for path in ON_DISK if path != "root/.ssh" for argument in ("--volume", f"{disk / path}:/{path}")]
+
+
+def _remove_disk(name: str) -> None:
+    image, disk = DISKS / f"{name}.img", DISKS / name
+    if disk.is_mount():
+        run("umount", str(disk))
+    if disk.exists():
+        disk.rmdir()
+    image.unlink(missing_ok=True)
 
 
 def wait_ready(name: str, address: str, docker: bool) -> None:
@@ -138,6 +166,7 @@ def destroy(*names: str) -> None:
         run("docker", "rm", "--force", "--volumes", container(name), check=False)
         if run("docker", "inspect", container(name), check=False).returncode == 0:
             raise LabError(f"host {name} could not be removed")
+        _remove_disk(name)
 
 
 def restart(*names: str) -> None:
@@ -180,6 +209,8 @@ def down() -> None:
     volumes = output("docker", "volume", "ls", "--quiet", "--filter", f"label={LABEL}").split()
     if volumes:
         run("docker", "volume", "rm", *volumes)
+    for image in DISKS.glob("*.img"):
+        _remove_disk(image.stem)
     if run("docker", "network", "inspect", NETWORK, check=False).returncode == 0:
         run("docker", "network", "rm", NETWORK)
     pathlib.Path(KNOWN_HOSTS).unlink(missing_ok=True)

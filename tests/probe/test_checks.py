@@ -98,6 +98,23 @@ def test_no_command_runs_after_a_check_that_failed(probe: ProbeRun, config: dict
     assert refused.returncode == 2 and "takes no command" in refused.stderr
 
 
+def test_what_the_command_does_not_need_is_asked_afterwards(probe: ProbeRun, config: dict[str, Any]) -> None:
+    def run(*script: str) -> tuple[int, list[str]]:
+        done = probe("check", "postgres", "--afterwards=storage", "--", "sh", "-ec", *script, config=config)
+        return done.returncode, [" ".join(line.split()[:2]) for line in done.stdout.splitlines()]
+
+    assert run("echo migrated") == (0, ["ok postgres", "migrated", "ok storage"])
+    assert run("echo broken; exit 3") == (3, ["ok postgres", "broken"])
+    config["services"]["minio"]["bucket"] = "missing"
+    assert run("echo migrated") == (1, ["ok postgres", "migrated", "failed storage"])
+
+
+def test_a_stop_reaches_the_command_that_something_is_asked_after(probe: ProbeRun, config: dict[str, Any]) -> None:
+    script = "trap 'exit 5' TERM; kill -TERM $PPID; while :; do sleep 0.1; done"
+    done = probe("check", "postgres", "--afterwards=storage", "--", "sh", "-c", script, config=config)
+    assert done.returncode == 5 and "storage" not in done.stdout
+
+
 def test_waiting_for_a_service_that_is_starting(probe: ProbeRun, config: dict[str, Any], tmp_path: Path) -> None:
     """It is well as soon as the service answers; what cannot pass by itself is not waited for."""
     late = Redis(tmp_path / "late")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 import time
 
@@ -12,8 +13,8 @@ import time
 class Interruption:
     """A new connection every 50 ms, each with a second of patience."""
 
-    def __init__(self, address: str, path: str, expected: str = "") -> None:
-        self.address, self.path, self.expected = address, path, expected
+    def __init__(self, address: str, path: str, expected: str = "", tls: ssl.SSLContext | None = None) -> None:
+        self.address, self.path, self.expected, self.tls = address, path, expected, tls
 
     def __enter__(self) -> Interruption:
         self.answered: list[float] = [time.monotonic()]
@@ -31,7 +32,7 @@ class Interruption:
             self._threads.append(thread)
 
     def _ask(self) -> None:
-        connection = http.client.HTTPConnection(self.address, timeout=1)
+        connection = http.client.HTTPSConnection(self.address, timeout=1, context=self.tls) if self.tls else http.client.HTTPConnection(self.address, timeout=1)
         self.asked += 1
         try:
             connection.request("GET", self.path)

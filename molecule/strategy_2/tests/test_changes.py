@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import http.client
 import pathlib
 import re
+import ssl
+import urllib.error
 import urllib.request
 
 import pytest
 from lab.shell import wait_until
 from scenarios import split
-from scenarios.split import BALANCERS, NEW, URL, WEB, active, clients, containers, holder, on, playbook, receives
+from scenarios.split import ADDRESS, AUTHORITY, BALANCERS, NEW, URL, WEB, active, clients, containers, holder, on, playbook, receives
 from scenarios.uploads import Uploads
 
 SERVING = {"api", "frontend", "gateway", "readiness", "worker"}
@@ -19,7 +22,7 @@ SERVING = {"api", "frontend", "gateway", "readiness", "worker"}
 
 @pytest.fixture(scope="module")
 def uploads(tmp_path_factory: pytest.TempPathFactory) -> Uploads:
-    return Uploads(WEB[0], URL, tmp_path_factory.mktemp("uploads"))
+    return Uploads(WEB[0], URL, tmp_path_factory.mktemp("uploads"), AUTHORITY)
 
 
 def all_receive() -> bool:
@@ -27,7 +30,7 @@ def all_receive() -> bool:
 
 
 def answer(path: str) -> str:
-    with urllib.request.urlopen(URL + path, timeout=10) as response:
+    with urllib.request.urlopen(URL + path, timeout=10, context=ssl.create_default_context(cafile=AUTHORITY)) as response:
         text: str = response.read().decode()
     return text
 
@@ -50,6 +53,15 @@ def test_one_balancer_holds_the_address_and_both_send_to_all_web_hosts() -> None
 def test_reports_are_uploaded_through_the_virtual_address(uploads: Uploads) -> None:
     uploads.some(6)
     wait_until("all uploads are processed", lambda: not uploads.unprocessed(), 60, 1)
+
+
+def test_the_balancers_serve_the_operators_certificate_and_send_plain_requests_there() -> None:
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(URL, timeout=10)  # an authority that nobody told it of
+    plain = http.client.HTTPConnection(ADDRESS, timeout=10)
+    plain.request("GET", "/gh")
+    redirect = plain.getresponse()
+    assert (redirect.status, redirect.headers["Location"]) == (301, f"{URL}/gh")
 
 
 def test_data_and_secrets_are_open_to_no_other_host() -> None:

@@ -7,30 +7,49 @@ docs/strategy_2_faults.md has the table of these numbers. Each test ends with ev
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import signal
+import ssl
 import subprocess
 import time
 import typing as t
 
 import pytest
+import yaml
 from lab import hosts
-from lab.load import Load
-from lab.shell import ROOT, run, wait_until
+from lab.load import Load, UploadStream
+from lab.shell import ROOT, LabError, run, wait_until
 from scenarios.interruption import Interruption
-from scenarios.split import ADDRESS, BALANCERS, DATA, NEW, URL, WEB, active, clients, command, environment, holder, on, playbook, receives
-from scenarios.uploads import Uploads
+from scenarios.playbooks import kill_all_of
+from scenarios.split import (
+    ADDRESS,
+    AUTHORITY,
+    BALANCERS,
+    DATA,
+    NEW,
+    URL,
+    WEB,
+    active,
+    clients,
+    command,
+    containers,
+    environment,
+    holder,
+    on,
+    playbook,
+    receives,
+)
+from scenarios.uploads import SLUG, Uploads
 
 OLD = {"api": "26.6.11", "worker": "26.6.11"}
 DATA_ADDRESS = "10.111.0.106"
 REPAIR_AT_ONCE = {"stuck_upload_s": 5, "deadline_s": 120}
+UPLOAD_RATE = 4  # a second, where workers shall have something to do
 LOAD_RATE = 40  # beside 20 questions a second of the measurement
 
 
 @pytest.fixture(scope="module")
 def uploads(tmp_path_factory: pytest.TempPathFactory) -> Uploads:
-    return Uploads(WEB[0], URL, tmp_path_factory.mktemp("uploads"))
+    return Uploads(WEB[0], URL, tmp_path_factory.mktemp("uploads"), AUTHORITY)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +57,9 @@ def everything_serves(uploads: Uploads) -> t.Iterator[None]:
     wait_until("all web hosts receive requests", all_receive, 60, 0.5)
     yield
     wait_until("all web hosts receive requests again", all_receive, 120, 0.5)
-    if uploads.unprocessed():
+    try:
+        wait_until("what is under way is processed", lambda: not uploads.unprocessed(), 20, 1)
+    except LabError:
         # What a killed worker had begun waits for the broker's visibility timeout, or for this.
         playbook("repair", codecov_health=REPAIR_AT_ONCE)
     wait_until("every accepted upload is processed", lambda: not uploads.unprocessed(), 90, 1)
@@ -57,7 +78,8 @@ def measured(what: str, uploads: Uploads, uploading: bool = True) -> t.Iterator[
     """How long the application did not answer, and what failed of a steady load and of uploads meanwhile."""
     before = len(uploads.accepted), len(uploads.refused)
     stream = uploads.one_after_the_other(pause=1) if uploading else contextlib.nullcontext()
-    with stream, Load(URL, LOAD_RATE) as load, Interruption(ADDRESS, "/api_health/", "is live!") as interruption:
+    tls = ssl.create_default_context(cafile=AUTHORITY)
+    with stream, Load(URL, LOAD_RATE) as load, Interruption(ADDRESS, "/api_health/", "is live!", tls) as interruption:
         time.sleep(2)  # of undisturbed service first
         yield interruption
         time.sleep(3)
@@ -66,6 +88,18 @@ def measured(what: str, uploads: Uploads, uploading: bool = True) -> t.Iterator[
         f"\n{what}: {interruption.seconds:.1f} s without an answer; {load.result.failed} of {load.result.requests} requests failed;"
         f" {accepted} uploads accepted, {refused} refused"
     )
+    for problem in load.result.examples + [said.strip().rpartition("\n")[2] for said in uploads.refused[before[1] :]]:
+        print(f"  {problem}")
+
+
+def kill_container(host: str, name: str) -> None:
+    """Its first process, from outside, as a crash would; `docker kill` would count as stopped by hand."""
+    on(host, f"kill -KILL $(docker inspect --format '{{{{.State.Pid}}}}' {name})")
+
+
+def warned(server: str) -> list[str]:
+    """The warnings of `health` about one host."""
+    return re.findall(r"^ *(warning .*)$", playbook("health", limit=server), re.MULTILINE)
 
 
 def test_a_killed_web_and_worker_host(uploads: Uploads) -> None:
@@ -74,10 +108,29 @@ def test_a_killed_web_and_worker_host(uploads: Uploads) -> None:
         run("docker", "kill", hosts.container(WEB[1]))
         wait_until("it gets no requests", lambda: none_receives(WEB[1]), 20, 0.1)
         print(f"\nout after {time.monotonic() - started:.1f} s")
+        time.sleep(12)  # longer than what a request to the killed host is given
     assert interruption.seconds < 5
     with measured("its return", uploads) as interruption:
         hosts.restart(WEB[1])
         wait_until("it gets requests again", all_receive, 180, 0.5)
+    assert interruption.seconds < 5
+
+
+def test_a_worker_host_killed_while_it_processes(uploads: Uploads) -> None:
+    """What it had begun waits for the broker's visibility timeout (15 minutes), or for `repair`; another host then does it."""
+    with measured("worker host killed while it processes", uploads, uploading=False) as interruption:
+        with Load(URL, UPLOAD_RATE, uploads=UploadStream(SLUG, uploads.token, UPLOAD_RATE)) as load:
+            time.sleep(8)  # an upload takes 5 s
+            run("docker", "kill", hosts.container(WEB[1]))
+            killed = time.monotonic()
+        uploads.accepted += load.result.accepted
+        time.sleep(15)  # the other worker does what it has itself
+        begun = len(uploads.unprocessed())
+        playbook("repair", fails=True, codecov_health=REPAIR_AT_ONCE)  # it says so of the host that is down
+        wait_until("the other host did it", lambda: not uploads.unprocessed(), 60, 0.5)
+        print(f"\nof {len(load.result.accepted)} uploads the killed host had begun {begun}; all are processed {time.monotonic() - killed:.0f} s after the kill")
+    hosts.restart(WEB[1])
+    assert begun > 0, "the killed host had nothing to do"
     assert interruption.seconds < 5
 
 
@@ -87,6 +140,7 @@ def test_a_killed_active_balancer(uploads: Uploads) -> None:
     with measured("active balancer killed", uploads) as interruption:
         run("docker", "kill", hosts.container(killed))
         wait_until("the other one holds the address", lambda: holder() == other, 20, 0.1)
+        time.sleep(10)
     assert interruption.seconds < 6
     with measured("its return", uploads) as interruption:
         hosts.restart(killed)
@@ -95,39 +149,13 @@ def test_a_killed_active_balancer(uploads: Uploads) -> None:
     assert holder() == other, "the address stays where it is"
 
 
-def test_a_restarted_postgres(uploads: Uploads) -> None:
-    with measured("postgres restarted", uploads) as interruption:
-        on(DATA, "docker restart codecov-postgres-1")
-        wait_until("all receive", all_receive, 60, 0.2)
+@pytest.mark.parametrize("how", ["restarted", "killed"])
+def test_postgres(uploads: Uploads, how: str) -> None:
+    with measured(f"PostgreSQL {how}", uploads) as interruption:
+        kill_container(DATA, "codecov-postgres-1") if how == "killed" else on(DATA, "docker restart codecov-postgres-1")
+        wait_until("the hosts have noticed, and all receive", all_receive, 60, 0.2)
+        time.sleep(5)
     assert interruption.seconds < 20
-
-
-def warned(server: str) -> list[str]:
-    """The warnings of `health` about one host."""
-    return re.findall(r"^ *(warning .*)$", playbook("health", limit=server), re.MULTILINE)
-
-
-def test_a_restarted_redis(uploads: Uploads) -> None:
-    """Processes that had sent a task before hang in the next one. Whether they do is a matter of chance; that they may is known, and repaired."""
-    uploads.some(4)
-    with measured("redis restarted", uploads, uploading=False) as interruption:
-        on(DATA, "docker restart codecov-redis-1")
-        wait_until("all receive", all_receive, 60, 0.2)
-    assert interruption.seconds < 20
-    for _upload in range(4):
-        uploads.one(patience=10)
-    print(f"\nafter Redis was restarted {len(uploads.refused)} of 4 uploads hung")
-    uploads.refused.clear()  # their clients were told nothing, so nothing was accepted
-    assert all("redis_restart" in "".join(warned(server)) for server in WEB)
-    with measured("repair", uploads, uploading=False) as interruption:
-        started = time.monotonic()
-        playbook("repair", codecov_health=REPAIR_AT_ONCE)
-        print(f"\nrepair took {time.monotonic() - started:.0f} s")
-    assert interruption.seconds < 5
-    uploads.some(4)
-    wait_until("all are processed", lambda: not uploads.unprocessed(), 60, 1)
-    assert not any("redis_restart" in "".join(warned(server)) for server in WEB)
-    assert set(re.findall(r"changed=(\d+)", playbook("repair", codecov_health=REPAIR_AT_ONCE))) == {"0"}
 
 
 @pytest.mark.parametrize(("service", "port"), [("Redis", 6379), ("PostgreSQL", 5432)])
@@ -145,6 +173,78 @@ def test_a_web_host_that_is_cut_off(uploads: Uploads, service: str, port: int) -
     assert interruption.seconds < 5
 
 
+@contextlib.contextmanager
+def workers_paused() -> t.Iterator[None]:
+    """What is sent meanwhile waits in the queue."""
+    workers = {server: f"codecov-{active(server)['slot']}-worker-1" for server in WEB}
+    for server, worker in workers.items():
+        on(server, f"docker pause {worker}")
+    try:
+        yield
+    finally:
+        for server, worker in workers.items():
+            on(server, f"docker unpause {worker}")
+
+
+def queued() -> int:
+    """Tasks that no worker has taken yet."""
+    password = yaml.safe_load(on(DATA, "cat /opt/codecov/secrets.yml"))["embedded_redis_password"]
+    return int(on(DATA, f"docker exec --env REDISCLI_AUTH={password} codecov-redis-1 redis-cli llen celery"))
+
+
+def test_redis(uploads: Uploads) -> None:
+    """Nothing that was queued is lost. Processes that had sent a task before hang in the next one: whether they do is a matter of chance; that they may
+    is known, and repaired."""
+    with workers_paused():
+        uploads.some(4)
+        tasks = queued()
+        assert tasks >= 4
+        for how in ("restarted", "killed"):
+            with measured(f"Redis {how}", uploads, uploading=False) as interruption:
+                kill_container(DATA, "codecov-redis-1") if how == "killed" else on(DATA, "docker restart codecov-redis-1")
+                wait_until("the hosts have noticed, and all receive", all_receive, 60, 0.2)
+                time.sleep(5)
+            assert interruption.seconds < 20
+            assert queued() == tasks
+    before = len(uploads.refused)
+    for _upload in range(4):
+        uploads.one(patience=10)
+    # Their clients were told nothing, so nothing was accepted.
+    print(f"\nafter Redis was restarted and killed {len(uploads.refused) - before} of 4 uploads hung")
+    assert all("redis_restart" in "".join(warned(server)) for server in WEB)
+    with measured("repair", uploads, uploading=False) as interruption:
+        started = time.monotonic()
+        playbook("repair", codecov_health=REPAIR_AT_ONCE)
+        print(f"\nrepair took {time.monotonic() - started:.0f} s")
+    assert interruption.seconds < 5
+    uploads.some(4)
+    wait_until("all are processed", lambda: not uploads.unprocessed(), 60, 1)
+    assert not any("redis_restart" in "".join(warned(server)) for server in WEB)
+    assert set(re.findall(r"changed=(\d+)", playbook("repair", codecov_health=REPAIR_AT_ONCE))) == {"0"}
+
+
+def test_a_full_disk_on_a_web_host(uploads: Uploads) -> None:
+    """It goes on serving; a change is refused before anything is touched."""
+    before = {server: containers(server) for server in WEB}
+    with measured("a web host with a full disk", uploads) as interruption:
+        try:
+            # It fails at the last byte, which is what is wanted.
+            on(WEB[1], "fallocate --length $(df --output=avail --block-size=1 /opt | tail -n 1) /opt/ballast || true")
+            assert run("docker", "exec", hosts.container(WEB[1]), "cp", "/bin/bash", "/opt/codecov/", check=False).returncode != 0, "it is not full"
+            assert "s2-app2 can write no temporary file: its disk is full" in playbook("upgrade", fails=True, codecov_versions=other_version())
+            on(WEB[1], "mount -t tmpfs tmpfs /tmp")  # as Debian 13 has it: Ansible itself has room
+            said = playbook("upgrade", fails=True, codecov_versions=other_version())
+            assert re.search(r"codecov_sizing.minimum_disk_gb: .* has 0.0 GB free", said), said
+        finally:
+            on(WEB[1], "umount --lazy /tmp 2>/dev/null || true; rm -f /opt/ballast /opt/codecov/bash")
+    assert {server: containers(server) for server in WEB} == before
+    assert interruption.seconds < 5
+
+
+def other_version() -> dict[str, str]:
+    return OLD if "26.7.6" in on(WEB[0], "docker ps --format '{{.Image}}'") else NEW
+
+
 def test_an_upgrade_while_a_balancer_is_down(uploads: Uploads) -> None:
     standby = next(name for name in BALANCERS if name != holder())
     before = {server: active(server) for server in WEB}
@@ -158,31 +258,21 @@ def test_an_upgrade_while_a_balancer_is_down(uploads: Uploads) -> None:
     assert all(active(server)["slot"] != before[server]["slot"] for server in WEB)
 
 
-def other_version() -> dict[str, str]:
-    return OLD if "26.7.6" in on(WEB[0], "docker ps --format '{{.Image}}'") else NEW
-
-
 def test_a_controller_killed_in_the_middle_of_an_upgrade(uploads: Uploads) -> None:
     versions, before = other_version(), active(WEB[0])
     with clients("upgrade, killed in the middle, then run again", uploads):
-        process = subprocess.Popen(
-            command("upgrade", codecov_versions=versions),
-            cwd=ROOT,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        stopped = f'test -e /opt/codecov/slots/changing && test -z "$(docker ps --quiet --filter label=covstack.slot={before["slot"]})"'
-        wait_until(
-            "the first host has stopped what served",
-            lambda: run("docker", "exec", hosts.container(WEB[0]), "sh", "-c", stopped, check=False).returncode == 0,
-            300,
-            0.2,
-        )
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command("upgrade", codecov_versions=versions), cwd=ROOT, env=environment(), start_new_session=True, **pipes) as process:
+            stopped = f'test -e /opt/codecov/slots/changing && test -z "$(docker ps --quiet --filter label=covstack.slot={before["slot"]})"'
+            wait_until(
+                "the first host has stopped what served",
+                lambda: run("docker", "exec", hosts.container(WEB[0]), "sh", "-c", stopped, check=False).returncode == 0,
+                300,
+                0.2,
+            )
+            kill_all_of(process)
         assert none_receives(WEB[0]) and active(WEB[0]) == before
+        started = time.monotonic()
         playbook("upgrade", codecov_versions=versions)
+        print(f"\nthe run after the killed one took {time.monotonic() - started:.0f} s")
     assert all(active(server)["slot"] != before["slot"] for server in WEB)
-    playbook("upgrade")

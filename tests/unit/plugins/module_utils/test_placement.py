@@ -113,6 +113,14 @@ def test_each_host_runs_what_belongs_to_its_kinds(host: str, services: tuple[set
     assert (set(platform["services"]), set(application["services"])) == services
 
 
+@pytest.mark.parametrize("host", RUNS)
+def test_the_bundle_of_authorities_is_looked_for_where_it_is_written(host: str) -> None:
+    tls = {"mode": "certificate", "certificate": "c.pem", "key": "k.pem", "extra_ca_files": ["ca.pem"]}
+    own = {**WIDE, "set": {"codecov_url": "https://codecov.example.com", "codecov_tls": tls}}
+    _platform, services = RUNS[host]
+    assert _plan.plan_of(split_deployment(host, own))["own_ca"] == bool(services)
+
+
 def test_there_is_no_edge_and_nobody_sees_the_docker_socket() -> None:
     for host in RUNS:
         text = str(projects(host))

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 from pathlib import Path
@@ -438,3 +439,40 @@ def test_what_is_not_to_be_retracted_stays(run: Run, root: Path) -> None:
     assert second["changed_files"] == ["releases/2/compose.yml"] and second["removed_files"] == []
     assert run({})["removed_files"] == ["compose.yml"]
     assert sorted(str(path.relative_to(root)) for path in root.rglob("*.yml")) == ["releases/1/compose.yml", "releases/2/compose.yml"]
+
+
+JOURNAL = {"file": "changes.log", "line": "jane\n  switches"}
+
+
+def test_the_journal_has_a_line_for_each_run_that_changes_a_file(run: Run, root: Path) -> None:
+    files = {"a": {"content": "one"}}
+    run(files, check=True, journal=JOURNAL)
+    assert not root.exists()
+    run(files, journal=JOURNAL)
+    run(files, journal=JOURNAL)
+    run({"a": {"content": "two"}, "b": {"content": "new"}}, journal=JOURNAL)
+    run({}, journal=JOURNAL)
+    lines = (root / "changes.log").read_text().splitlines()
+    assert len(lines) == 3 and all(re.fullmatch(r"[0-9-]{10}T[0-9:]{8}Z jane switches", line) for line in lines), lines
+
+
+def test_the_line_in_the_journal_is_older_than_the_change(run: Run, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run({"a": {"content": "one"}})
+
+    real = _file_set.replace_file
+
+    def full(target: str, *arguments: Any) -> None:
+        if target == str(root / "a"):
+            raise OSError(28, "No space left on device", target)
+        real(target, *arguments)
+
+    monkeypatch.setattr(_file_set, "replace_file", full)
+    assert "No space left" in run({"a": {"content": "two"}}, journal=JOURNAL)["msg"]
+    assert (root / "a").read_text() == "one" and len((root / "changes.log").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("file", ["a", ".covstack-manifest.json", "d", "../elsewhere", "/tmp/elsewhere", ""])
+def test_a_journal_in_the_place_of_something_else_is_refused(run: Run, root: Path, file: str) -> None:
+    run({"d/b": {"content": "one"}})
+    result = run({"a": {"content": "one"}, "d/b": {"content": "one"}}, journal={"file": file, "line": "jane"})
+    assert result["failed"] and "journal" in result["msg"] and not (root / "a").exists()
