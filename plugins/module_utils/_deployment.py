@@ -31,6 +31,8 @@ STORAGE_QUORUM = 3
 STORAGE_MASTER_PORT = 9333
 # Database, and its user, in which replicated storage writes down what is where.
 STORAGE_DATABASE = "seaweedfs"
+# Where containers find the certificates that they trust, if these are not their image's.
+CA_BUNDLE = "/covstack/tls/ca-bundle.pem"
 PUBLIC_STORAGE_HOSTS = {"s3": "s3.{region}.amazonaws.com", "gcs": "storage.googleapis.com"}
 
 
@@ -48,6 +50,21 @@ class Deployment:
     def is_split(self) -> bool:
         """Whether several hosts make up the deployment, each with a part of it."""
         return self.placement.is_split
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether a Kubernetes cluster runs the deployment."""
+        return self.placement.is_cluster
+
+    @property
+    def has_edge(self) -> bool:
+        """Whether the deployment has an edge proxy of its own. Else load balancers, or the cluster's ingress, bring the requests."""
+        return not self.is_split and not self.is_cluster
+
+    @property
+    def keeps_secrets(self) -> bool:
+        """Whether the collection keeps the secrets. In a cluster somebody else may."""
+        return not self.is_cluster or self.settings["codecov_kubernetes"]["secrets"]["source"] == "collection"
 
     @property
     def high_availability(self) -> bool:
@@ -92,16 +109,16 @@ class Deployment:
     @property
     def edge_tls(self) -> bool:
         """Whether the edge itself terminates TLS (an outer proxy may do it instead)."""
-        return not self.is_split and self.settings["codecov_tls"]["mode"] != "disabled"
+        return self.has_edge and self.settings["codecov_tls"]["mode"] != "disabled"
 
     @property
     def edge_serves_url(self) -> bool:
         """Whether who takes the edge for the public host finds it there: same scheme, same port. Behind a load balancer both may differ."""
-        return not self.is_split and self.https == self.edge_tls and self.port == self.settings["codecov_edge"]["https_port" if self.https else "http_port"]
+        return self.has_edge and self.https == self.edge_tls and self.port == self.settings["codecov_edge"]["https_port" if self.https else "http_port"]
 
     def mode(self, service: str) -> str:
         """How a platform service is provided: embedded (by one of our hosts), external or disabled. What is no choice is embedded."""
-        offered = (*self.line.needs, *self.line.optional, *(() if self.is_split else EDGE_SERVICES))
+        offered = (*self.line.needs, *self.line.optional, *(EDGE_SERVICES if self.has_edge else ()))
         if service not in offered:
             return "disabled"
         return self.settings.get(f"codecov_{service}", {}).get("mode", "embedded")
@@ -126,8 +143,14 @@ class Deployment:
 
     def _address(self, name: str) -> str:
         """Where an embedded platform service is found: by its name on the same host, or at the host that runs it."""
+        if self.is_cluster:
+            return self.cluster_name(name)
         hosts = self.placement.of_kind(self.platform[name].kind or "")
         return hosts[0].address if self.is_split and hosts else name
+
+    def cluster_name(self, name: str) -> str:
+        """Name of the objects of a platform service in a cluster, and in its DNS."""
+        return f"{self.settings['codecov_kubernetes']['release']}-{name}"
 
     def fixed_address(self, name: str) -> str:
         """Address of a container of a split deployment that is called by its address, so that the caller need not look it up again."""
@@ -152,17 +175,47 @@ class Deployment:
     def version(self, service: Service) -> str:
         return str(self.settings["codecov_versions"].get(service.name, service.version))
 
-    def image(self, service: Service) -> str:
-        """Reference of a service's image: mirror, own repository, tag and digest applied."""
+    def image_parts(self, service: Service) -> t.Tuple[str, str, str]:
+        """Repository, tag and digest of a service's image: mirror and own repository applied. The digest may be empty."""
         images = self.settings["codecov_images"]
         repository = images["repositories"].get(service.name, service.image)
         if images["registry"] and service.name not in images["repositories"]:
             repository = f"{images['registry'].rstrip('/')}/{repository.split('/', 1)[1]}"
-        digest = images["digests"].get(service.name)
-        return f"{repository}:{self.version(service)}" + (f"@{digest}" if digest else "")
+        return repository, self.version(service), images["digests"].get(service.name, "")
+
+    def image(self, service: Service) -> str:
+        """Reference of a service's image."""
+        repository, tag, digest = self.image_parts(service)
+        return f"{repository}:{tag}" + (f"@{digest}" if digest else "")
 
     def replicas(self, service: Service) -> int:
         return int(self.settings["codecov_replicas"].get(service.name, 1))
+
+    def resources(self, service: Service) -> t.Dict[str, float]:
+        """CPUs and memory of a service, as the operator or the catalogue says."""
+        return {**service.resources, **self.settings["codecov_resources"]["services"].get(service.name, {})}
+
+    def environment(self, service: Service) -> t.Dict[str, str]:
+        """What a container of the application is told of its surroundings, beyond what the catalogue says."""
+        if not service.config:
+            return {}
+        environment = self._statsd_environment()
+        if self.own_ca():
+            environment.update({"SSL_CERT_FILE": CA_BUNDLE, "REQUESTS_CA_BUNDLE": CA_BUNDLE})
+        if self.mode("postgres") == "external":  # Django drops the query string of database_url, so libpq's own variables carry it
+            environment["PGSSLMODE"] = self.settings["codecov_postgres"]["sslmode"]
+            if self.own_ca():
+                environment["PGSSLROOTCERT"] = CA_BUNDLE
+        return environment
+
+    def _statsd_environment(self) -> t.Dict[str, str]:
+        mode, given = self.mode("statsd"), self.settings["codecov_statsd"]
+        if mode == "disabled":
+            return {}
+        # Each application host has its own.
+        host = given["host"] if mode == "external" else self.cluster_name("statsd") if self.is_cluster else "statsd"
+        port = given["port"] if mode == "external" else self.platform["statsd"].port
+        return {"STATSD_HOST": host, "STATSD_PORT": str(port)}
 
     def stop_grace(self, service: Service) -> int:
         if service.tier == "worker" and self.settings["codecov_worker_grace"]:
@@ -243,7 +296,8 @@ class Deployment:
         given = self.settings["codecov_redis"]
         if self.mode("redis") == "embedded":
             return f"redis://:{self._reference('redis', 'password')}@{self._address('redis')}:6379/0"
-        has_password = "redis_password" in self.settings["codecov_secrets"]
+        elsewhere = {} if self.keeps_secrets else self.settings["codecov_kubernetes"]["secrets"]["keys"]
+        has_password = "redis_password" in {**self.settings["codecov_secrets"], **elsewhere}
         login = f"{given['username']}:{self._reference('redis', 'password')}@" if has_password else ""
         # redis-py and Celery agree on this spelling of the option alone.
         query = "?ssl_cert_reqs=required" if given["tls"] else ""
@@ -291,6 +345,8 @@ class Deployment:
     def own_ca(self) -> bool:
         """Whether the containers need a CA bundle that differs from their image's."""
         tls = self.settings["codecov_tls"]
+        if self.is_cluster:
+            return bool(self.settings["codecov_kubernetes"]["ca_secret"])
         return tls["mode"] == "self_signed" or bool(tls["extra_ca_files"])
 
 

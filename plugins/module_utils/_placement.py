@@ -4,7 +4,7 @@
 """Placement: which hosts there are, of which kinds, and how they reach each other.
 
 A host's kinds are the inventory groups it is in. Where no host has a kind, each host runs everything (Strategy I); where one has,
-the deployment is split (Strategy II), and each host runs what belongs to its kinds.
+the deployment is split (Strategy II), and each host runs what belongs to its kinds. A host of the group C(kubernetes) stands for a cluster (Strategy III).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import typing as t
 
 KINDS = ("load_balancers", "web", "worker", "storage", "data")
 APPLICATION_KINDS = ("web", "worker")
+# Its hosts stand for Kubernetes clusters: what they run, the cluster places (Strategy III).
+CLUSTERS = "kubernetes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Placement:
     """All hosts of the deployment, in the order of the inventory."""
 
     hosts: t.Tuple[Host, ...] = ()
+    is_cluster: bool = False
 
     @property
     def is_split(self) -> bool:
@@ -73,8 +76,10 @@ class Placement:
 
 def placement_of(hosts: t.Iterable[Host], groups: t.Mapping[str, t.Sequence[str]]) -> Placement:
     """The placement of hosts by the groups of an inventory."""
+    hosts = list(hosts)
     known = [(host, tuple(kind for kind in KINDS if host.name in groups.get(kind, ()))) for host in hosts]
-    return Placement(tuple(dataclasses.replace(host, kinds=kinds) for host, kinds in known))
+    clusters = groups.get(CLUSTERS, ())
+    return Placement(tuple(dataclasses.replace(host, kinds=kinds) for host, kinds in known), any(host.name in clusters for host in hosts))
 
 
 def of_inventory(variables: t.Mapping[str, t.Any]) -> Placement:

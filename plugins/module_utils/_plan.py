@@ -7,32 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import typing as t
-
-try:
-    import yaml
-except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on the controller
-    yaml = None  # type: ignore[assignment]
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _compose, _container_probe, _edge, _providers
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
-from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, STORAGE_DATABASE, Deployment, resolve
+from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CA_BUNDLE, NAME, SLOTS, STORAGE_DATABASE, Deployment, resolve
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host
+from ansible_collections.covstack.selfhosted.plugins.module_utils._platform_files import service_files, to_yaml
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
 
 # In the directory drain/ of a web host: load balancers are to send nothing.
 DRAIN_MARK = "draining"
-
-REDIS_CONFIGURATION = """\
-# A queued upload lives in Redis alone until it is processed: never lose or evict it.
-bind * -::*
-dir /data
-appendonly yes
-appendfsync everysec
-maxmemory-policy noeviction
-requirepass ${secret:embedded_redis_password}
-"""
 
 # Of replicated storage, on the host that runs PostgreSQL. Text between $covstack$ needs no quoting.
 STORAGE_DATABASE_FILE = "storage_database.sql"
@@ -42,28 +27,6 @@ ALTER ROLE {STORAGE_DATABASE} PASSWORD $covstack$${{secret:%s}}$covstack$;
 SELECT 'CREATE DATABASE {STORAGE_DATABASE} OWNER {STORAGE_DATABASE}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{STORAGE_DATABASE}') \\gexec
 REVOKE ALL ON DATABASE {STORAGE_DATABASE} FROM PUBLIC;
 """
-
-
-def to_yaml(value: t.Any) -> str:
-    return yaml.safe_dump(value, sort_keys=False, width=160)
-
-
-def _storage_identities(deployment: Deployment) -> str:
-    """SeaweedFS: one identity, limited to the bucket."""
-    bucket = deployment.storage()["bucket"]
-    keys = {"accessKey": "${secret:embedded_storage_access_key}", "secretKey": "${secret:embedded_storage_secret_key}"}
-    actions = [f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging")]
-    return json.dumps({"identities": [{"name": NAME, "credentials": [keys], "actions": actions}]}, indent=2) + "\n"
-
-
-def _service_files(deployment: Deployment) -> t.Dict[str, str]:
-    """Files that a platform service reads once, at its start."""
-    return {
-        "edge/traefik.yml": to_yaml(_edge.static_configuration(deployment)),
-        "redis.conf": REDIS_CONFIGURATION,
-        "s3.json": _storage_identities(deployment),
-        **resolve(deployment.platform["storage"].files, deployment.storage_values()),
-    }
 
 
 def _owner(service: Service) -> int:
@@ -83,7 +46,7 @@ def _wanted_files(deployment: Deployment, service: Service, contents: t.Mapping[
 
 def files_of(deployment: Deployment, platform: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """Files of the deployment's directory, as the module file_set takes them. The active route and releases are not among them."""
-    contents = _service_files(deployment)
+    contents = service_files(deployment)
     files: t.Dict[str, t.Any] = {"platform/compose.yml": {"content": to_yaml(platform), "mode": "0600"}}
     for service in deployment.embedded().values():
         files.update(_wanted_files(deployment, service, contents))
@@ -127,7 +90,7 @@ def _minimum_versions(deployment: Deployment) -> t.Dict[str, str]:
     return {name: str(service.minimum_version[deployment.line.name]) for name, service in deployment.platform.items() if service.minimum_version}
 
 
-def _probe_minimums(deployment: Deployment) -> t.List[str]:
+def probe_minimums(deployment: Deployment) -> t.List[str]:
     return [f"--minimum-{name}={version}" for name, version in _minimum_versions(deployment).items()]
 
 
@@ -152,7 +115,7 @@ def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
         "jobs": {name: {"timeout": job["timeout"], "command": list(job["command"])} for name, job in line.jobs.items() if job["service"] in here},
         "config_service": next(service.name for service in line.services.values() if service.config),
         "python": line.python,
-        "probe_minimums": _probe_minimums(deployment),
+        "probe_minimums": probe_minimums(deployment),
         "grace": max((deployment.stop_grace(service) for service in here.values()), default=0),
     }
 
@@ -243,7 +206,7 @@ def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
         options += ["--env", f"{name}={value}"]
     for volume in service["volumes"]:
         options += ["--volume", f"{volume['source']}:{volume['target']}:ro"]
-    arguments = [*checks, *_probe_minimums(deployment)]
+    arguments = [*checks, *probe_minimums(deployment)]
     return {
         "options": options,
         "image": service["image"],
@@ -252,7 +215,7 @@ def _external_check(deployment: Deployment) -> t.Optional[t.Dict[str, t.Any]]:
         "environment": environment,
         "endpoints": _external_endpoints(deployment),
         "config_path": deployment.line.config_path,
-        "ca_path": _compose.CA_BUNDLE if deployment.own_ca() else None,
+        "ca_path": CA_BUNDLE if deployment.own_ca() else None,
     }
 
 
@@ -274,10 +237,15 @@ def _asked_of_storage(deployment: Deployment, command: t.Optional[t.List[str]]) 
     return resolve(command, {"bucket": deployment.storage()["bucket"], **deployment.storage_values()})
 
 
-def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
-    """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
+def public_probes(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
+    """Probes through the public URL; those of a provider only where it is configured."""
     providers = deployment.settings["codecov_providers"]
     wanted = [probe for probe in deployment.line.probes if "provider" not in probe or probe["provider"] in providers]
+    return [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted]
+
+
+def health_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
     here = deployment.services()
     services = {name: {"replicas": deployment.replicas(service), "tier": service.tier, "entry": service.entry} for name, service in here.items()}
     if _compose.answers_balancers(deployment):
@@ -287,7 +255,7 @@ def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
         "services": services,
         "platform": list(deployment.embedded()),
         # Through the public URL and from inside: once for the deployment, wherever it is split.
-        "probes": [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted] if deployment.is_keeper else [],
+        "probes": public_probes(deployment) if deployment.is_keeper else [],
         "inside": bool(services),
         "limits": {key: value for key, value in deployment.settings["codecov_health"].items() if key != "deadline_s"},
         "queues": list(deployment.line.queues),
@@ -296,7 +264,7 @@ def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
     }
 
 
-def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
+def task_settings(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Settings that the tasks themselves follow."""
     given = deployment.settings
     return {
@@ -317,12 +285,13 @@ def _settings(deployment: Deployment) -> t.Dict[str, t.Any]:
 def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What tasks of a split deployment need to know of the others; `split` alone for one host."""
     if not deployment.is_split:
-        return {"split": False, "keeper": True, "kinds": []}
+        return {"split": False, "cluster": False, "keeper": True, "kinds": []}
     placement, settings = deployment.placement, deployment.settings
     keeper = placement.keeper
     port = deployment.published_port("storage")
     return {
         "split": True,
+        "cluster": False,
         "kinds": list(deployment.host.kinds),
         "application": deployment.host.is_of("web", "worker"),
         "answers_balancers": _compose.answers_balancers(deployment),
@@ -357,11 +326,8 @@ def _servers(deployment: Deployment) -> t.List[str]:
     return [f"{backend}/{host.name}" for backend in backends for host in deployment.placement.of_kind(backend)]
 
 
-def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
-    """The plan of a host. Plain data, safe to print."""
-    layers, callbacks, _problems = config_layers(deployment)
-    platform = _compose.platform_project(deployment, _service_files(deployment))
-    files = files_of(deployment, platform)
+def identity(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """What a plan is about, whatever carries it."""
     return {
         "name": NAME,
         "line": deployment.line.name,
@@ -369,6 +335,16 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "url": deployment.url,
         "hostname": deployment.hostname,
         "https": deployment.https,
+    }
+
+
+def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """The plan of a host. Plain data, safe to print."""
+    layers, callbacks, _problems = config_layers(deployment)
+    platform = _compose.platform_project(deployment, service_files(deployment))
+    files = files_of(deployment, platform)
+    return {
+        **identity(deployment),
         "directory": deployment.settings["codecov_directory"],
         "owner": deployment.line.config_owner,
         "files": files,
@@ -393,12 +369,12 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         ),
         # The operator's layers may hold secrets written out: roles pass them on, the plan must not show them.
         "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
-        "health": _health(deployment),
+        "health": health_of(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
         "own_ca": deployment.own_ca() and bool(deployment.services()),  # the bundle is written where the application runs
         "placement": _placement(deployment, files),
         "local_address": f"127.0.0.1:{deployment.port}" if deployment.edge_serves_url else None,
-        "settings": _settings(deployment),
+        "settings": task_settings(deployment),
     }
 
 

@@ -170,8 +170,8 @@ def _url(deployment: Deployment) -> Problems:
 def _scheme(deployment: Deployment) -> Problems:
     if _url_problem(deployment):
         return
-    if deployment.is_split:
-        yield from _split_scheme(deployment)
+    if not deployment.has_edge:
+        yield from _split_scheme(deployment) if deployment.is_split else ()
         return
     if deployment.https and not deployment.edge_tls and not deployment.settings["codecov_edge"]["behind_load_balancer"]:
         yield error(
@@ -199,7 +199,7 @@ def _split_scheme(deployment: Deployment) -> Problems:
 
 
 def _url_port(deployment: Deployment) -> Problems:
-    if deployment.is_split:
+    if not deployment.has_edge:
         return
     edge = deployment.settings["codecov_edge"]
     if _url_problem(deployment) or edge["behind_load_balancer"] or deployment.https != deployment.edge_tls:
@@ -746,6 +746,8 @@ def _secrets_only_you_know(deployment: Deployment) -> t.Dict[str, str]:
 
 
 def _missing_secrets(deployment: Deployment) -> Problems:
+    if not deployment.keeps_secrets:
+        return
     for name, meaning in _secrets_only_you_know(deployment).items():
         if not _has_secret(deployment, name) and not _is_malformed(deployment, name):
             yield error(f"codecov_secrets.{name}", "is missing", f"give {meaning}, and keep codecov_secrets in a vault")
@@ -905,12 +907,12 @@ def _release(deployment: Deployment) -> Problems:
 
 def _trial(deployment: Deployment) -> Problems:
     embedded = [name for name in DATA_SERVICES if deployment.mode(name) == "embedded"]
-    if embedded and not deployment.is_split:
-        yield warning(
-            "codecov_" + embedded[0] + ".mode",
-            f"{', '.join(embedded)} keep their data on this one host: Strategy I is for trials, and losing the host loses the data",
-            "use external services to keep it (inventories/strategy_1_cloud)",
-        )
+    if not embedded or deployment.is_split:
+        return
+    where = "in one pod each, with one volume" if deployment.is_cluster else "on this one host"
+    lost = "losing a volume loses its data" if deployment.is_cluster else "Strategy I is for trials, and losing the host loses the data"
+    example = "inventories/strategy_3" if deployment.is_cluster else "inventories/strategy_1_cloud"
+    yield warning(f"codecov_{embedded[0]}.mode", f"{', '.join(embedded)} keep their data {where}: {lost}", f"use external services to keep it ({example})")
 
 
 # --- placement --------------------------------------------------------------------------------------------------------------
@@ -947,4 +949,4 @@ RULES: t.Tuple[Rule, ...] = (
 
 def problems_of(deployment: Deployment, hosts: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[Problem]:
     """What is wrong with a deployment, errors and warnings. `hosts` are all hosts of the play: name, url, embedded_data, behind_load_balancer."""
-    return [problem for rule in RULES for problem in rule(deployment)] + ([] if deployment.is_split else list(_hosts(hosts)))
+    return [problem for rule in RULES for problem in rule(deployment)] + (list(_hosts(hosts)) if deployment.has_edge else [])

@@ -15,8 +15,8 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[3]
 DOCS = REPOSITORY / "docs"
 PAGES = sorted([REPOSITORY / "README.md", *DOCS.rglob("*.md"), *REPOSITORY.glob("roles/*/README.md")])
-# The halves of a playbook that one host or several need (deploy_one_host, deploy_split) are no verbs of their own.
-HALVES = re.compile(r".*_(one_host|split)")
+# The halves of a playbook that one host, several, or a cluster need (deploy_one_host, deploy_split, deploy_cluster) are no verbs of their own.
+HALVES = re.compile(r".*_(one_host|split|cluster)")
 VERBS = sorted(path.stem for path in (REPOSITORY / "playbooks").glob("*.yml") if not HALVES.fullmatch(path.stem))
 # Words that look like settings in prose but are none.
 NO_SETTINGS = {"codecov_enterprise", "codecov_plan", "codecov_url", "codecov_internal"}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ def load_generator() -> ModuleType:
     return module
 
 
+sys.path.insert(0, str(REPOSITORY / "tools"))
 documentation = load_generator()
 
 
@@ -58,6 +60,11 @@ def test_module_reference_is_what_the_generator_writes() -> None:
     assert documentation.difference(REPOSITORY / "docs" / "modules.md", page) == "", "run `make docs`"
     for name in documentation.plugin_names("module") + documentation.plugin_names("filter"):
         assert f"\n## {name}\n" in page
+
+
+@pytest.mark.parametrize("path", documentation.chart_values.pages(), ids=lambda path: path.name)
+def test_values_of_the_chart_are_what_the_generator_writes(path: Path) -> None:
+    assert documentation.difference(path, documentation.pages()[path]()) == "", "run `make docs`"
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
 # What the installed collection consists of. Anything else in the tarball is an accident.
 SHIPPED = {
-    "CHANGELOG.md", "COPYING", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "catalogue", "changelogs", "docs", "inventories", "meta",
+    "CHANGELOG.md", "COPYING", "FILES.json", "LICENSES", "MANIFEST.json", "README.md", "catalogue", "changelogs", "charts", "docs", "inventories", "meta",
     "playbooks", "plugins", "roles",
 }
 # What the example inventories take from the environment of the operator.

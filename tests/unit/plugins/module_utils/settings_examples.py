@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment, deployment_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host, Placement
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem
 
 SECRET = "correct-horse-battery"
@@ -49,12 +50,18 @@ def deployment(over: dict[str, Any] | None = None, base: dict[str, Any] | None =
     return _deployment(json.dumps(merged(EMBEDDED if base is None else base, over or {}), sort_keys=True))
 
 
+def cluster(over: dict[str, Any] | None = None, base: dict[str, Any] | None = None) -> Deployment:
+    """The same on a Kubernetes cluster, which has no edge of ours and so no TLS of its own."""
+    settings = {**(EMBEDDED if base is None else base), "codecov_tls": {}}
+    return _deployment(json.dumps(merged(settings, over or {}), sort_keys=True), is_cluster=True)
+
+
 @functools.cache
-def _deployment(settings: str) -> Deployment:
+def _deployment(settings: str, is_cluster: bool = False) -> Deployment:
     problems: list[Problem] = []
     checked = _settings.check(json.loads(settings), _spec(), problems)
     assert problems == []
-    return deployment_of(checked)
+    return deployment_of(checked, Placement((Host("cluster"),), is_cluster=True) if is_cluster else None)
 
 
 @functools.cache

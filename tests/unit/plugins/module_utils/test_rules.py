@@ -186,7 +186,7 @@ def _setting(spec: dict[str, Any]) -> st.SearchStrategy[Any]:
     by_type: dict[str, st.SearchStrategy[Any]] = {
         "bool": st.booleans(),
         "int": st.sampled_from([-1, 0, 1, 80, 443, 8001, 70000]),
-        "list": st.lists(_texts, max_size=2),
+        "list": st.lists(st.dictionaries(_texts, _values, max_size=2) if spec.get("elements") == "dict" else _texts, max_size=2),
         "dict": st.dictionaries(_texts, _values, max_size=2),
     }
     return by_type.get(spec.get("type", "str"), _texts)

@@ -1,0 +1,240 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright (c) 2026 The covstack.selfhosted maintainers
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codecov_cluster_info
+version_added: 0.2.0
+author: The covstack.selfhosted maintainers (@covstack)
+short_description: What a Kubernetes cluster offers to a deployment
+description:
+  - Asks the API server what preflight wants to know - version, API groups, classes of storage and ingress, permissions of the account in the namespace,
+    quotas - and which release is there. Changes nothing, and reads no secret.
+  - Credentials come from a kubeconfig, with the programs that it names (EKS, GKE, AKS), or from the service account of the pod that this runs in.
+requirements:
+  - The Python package C(kubernetes) 24.2 or newer on the host that runs the module.
+  - The program C(helm) there.
+options:
+  kubeconfig:
+    description: Path of a kubeconfig. Without it C(KUBECONFIG), then C(~/.kube/config), then the pod's service account.
+    type: path
+  context:
+    description: Context of the kubeconfig.
+    type: str
+  namespace:
+    description: Namespace of the release.
+    type: str
+    required: true
+  release:
+    description: Name of the release.
+    type: str
+    required: true
+  actions:
+    description: What the account must be allowed to do in the namespace, as C(verb resource.group) or C(verb resource/subresource).
+    type: list
+    elements: str
+    default: []
+  helm:
+    description: Path of the program C(helm). Without it the one in C(PATH).
+    type: path
+  names:
+    description: Host names to resolve where the module runs, since clients need them, too.
+    type: list
+    elements: str
+    default: []
+  inputs:
+    description: Digest of everything that the run depends on, to compare with what the last complete run remembered.
+    type: str
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode, since it changes nothing.
+  diff_mode:
+    support: none
+    description: Nothing changes, so there is nothing to compare.
+  idempotent:
+    support: full
+    description: Asks only.
+"""
+
+EXAMPLES = r"""
+- name: Ask the cluster
+  covstack.selfhosted.codecov_cluster_info:
+    namespace: codecov
+    release: codecov
+    actions: [create deployments.apps, create secrets]
+  register: cluster
+"""
+
+RETURN = r"""
+version:
+  description: Version of the API server.
+  returned: success
+  type: str
+  sample: v1.34.2
+api_groups:
+  description: Groups of its API.
+  returned: success
+  type: list
+  elements: str
+  sample: [apps, autoscaling, metrics.k8s.io]
+storage_classes:
+  description: Storage classes, and whether each is the default. V(null) where the account may not list them.
+  returned: success
+  type: dict
+  sample: {"standard": true}
+ingress_classes:
+  description: Ingress classes. V(null) where the account may not list them.
+  returned: success
+  type: list
+  elements: str
+  sample: [nginx]
+permissions:
+  description: Whether each of O(actions) is allowed.
+  returned: success
+  type: dict
+  sample: {"create deployments.apps": true}
+quotas:
+  description: Resource quotas of the namespace with C(name), C(hard) and C(used).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"name": "compute", "hard": {"requests.cpu": "8"}, "used": {"requests.cpu": "2"}}]
+namespace_exists:
+  description: Whether the namespace is there. V(true), too, where the account may not see it.
+  returned: success
+  type: bool
+  sample: true
+release:
+  description: The newest of RV(revisions). V(null) if there is none.
+  returned: success
+  type: dict
+  sample: {"status": "deployed", "revision": 3, "proved": true}
+revisions:
+  description: All revisions of the release that Helm remembers, the newest first. C(proved) says whether an upload has proved it.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"status": "deployed", "revision": 3, "proved": true}, {"status": "superseded", "revision": 2, "proved": true}]
+as_left:
+  description: Whether release, Secrets and O(inputs) are as the last complete run left them.
+  returned: success
+  type: bool
+  sample: false
+names:
+  description: Whether each of O(names) resolves where the module runs, with C(resolves), C(addresses) and C(error).
+  returned: success
+  type: dict
+  sample: {"codecov.example.com": {"resolves": true, "addresses": ["192.0.2.7"], "error": null}}
+helm_version:
+  description: Version of the program C(helm).
+  returned: success
+  type: str
+  sample: 3.19.0
+"""
+
+import concurrent.futures
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS, Api, ClusterError, connect
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_mark import as_left, mark_of, records
+from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import resolve
+
+AT_ONCE = 8
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+class Cluster(Api):
+    """Questions to an API server about a namespace."""
+
+    def __init__(self, client: t.Any, namespace: str) -> None:
+        super().__init__(client)
+        self.namespace = namespace
+
+    def allowed(self, action: str) -> bool:
+        verb, _space, resource = action.partition(" ")
+        name, _dot, group = resource.partition(".")
+        name, _slash, subresource = name.partition("/")
+        place = "" if name == "namespaces" else self.namespace
+        attributes = {"namespace": place, "verb": verb, "resource": name, "subresource": subresource, "group": group}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
+        answer = self.call("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST", review)
+        return bool(answer and answer["status"]["allowed"])
+
+    def permissions(self, actions: t.Sequence[str]) -> t.Dict[str, bool]:
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            return dict(zip(actions, pool.map(self.allowed, actions)))
+
+    def storage_classes(self) -> t.Optional[t.Dict[str, bool]]:
+        items = self.items("/apis/storage.k8s.io/v1/storageclasses")
+        if items is None:
+            return None
+        return {item["metadata"]["name"]: (item["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true" for item in items}
+
+    def ingress_classes(self) -> t.Optional[t.List[str]]:
+        items = self.items("/apis/networking.k8s.io/v1/ingressclasses")
+        return None if items is None else [item["metadata"]["name"] for item in items]
+
+    def quotas(self) -> t.List[t.Dict[str, t.Any]]:
+        items = self.items(f"/api/v1/namespaces/{self.namespace}/resourcequotas") or []
+        return [{"name": item["metadata"]["name"], "hard": item["spec"]["hard"], "used": item.get("status", {}).get("used", {})} for item in items]
+
+
+def revision_of(record: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    labels = record["labels"]
+    return {"revision": int(labels["version"]), "status": labels["status"], "proved": bool(mark_of(record).get("proved"))}
+
+
+def helm_version(module: AnsibleModule) -> str:
+    program = module.params["helm"] or module.get_bin_path("helm", required=True)
+    code, output, errors = module.run_command([program, "version", "--template", "{{ .Version }}"])
+    if code != 0:
+        module.fail_json(msg=f"{program} does not run: {errors.strip()}")
+    return str(output.strip().lstrip("v"))
+
+
+def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
+    groups = cluster.call("/apis") or {"groups": []}
+    release, inputs = module.params["release"], module.params["inputs"]
+    found = records(cluster, cluster.namespace, release)
+    revisions = [revision_of(record) for record in found]
+    return {
+        "version": (cluster.call("/version") or {"gitVersion": ""})["gitVersion"],
+        "api_groups": [group["name"] for group in groups["groups"]],
+        "storage_classes": cluster.storage_classes(),
+        "ingress_classes": cluster.ingress_classes(),
+        "permissions": cluster.permissions(module.params["actions"]),
+        "quotas": cluster.quotas(),
+        "namespace_exists": not cluster.is_missing(f"/api/v1/namespaces/{cluster.namespace}"),
+        "revisions": revisions,
+        "release": revisions[0] if revisions else None,
+        "as_left": bool(found and inputs) and as_left(cluster, cluster.namespace, release, found[0], inputs),
+        "names": {name: resolve(name) for name in module.params["names"]},
+        "helm_version": helm_version(module),
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            **ACCESS,
+            "actions": {"type": "list", "elements": "str", "default": []},
+            "helm": {"type": "path"},
+            "inputs": {"type": "str", "no_log": True},
+            "names": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        client = connect(module.params["kubeconfig"], module.params["context"])
+        found = collect(module, Cluster(client, module.params["namespace"]))
+    except ClusterError as problem:
+        module.fail_json(msg=str(problem))
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings that the chart is rendered with: each that changes what is rendered, on both lines, with embedded and with external data services."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import Slot, values_for_helm, values_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
+from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import EMBEDDED, EXTERNAL, cluster
+
+LINES = ("codecov", "codecov_enterprise")
+BASES = {"embedded": EMBEDDED, "external": EXTERNAL}
+# What no text may hold in clear: given to Helm as the value of every secret.
+CLEAR = 'very-"secret": {value}'
+# A password in a URL has no such characters (rules of the collection).
+PLAIN = "very-secret-value"
+SCHEDULE = [
+    {"name": "morning", "cron": "0 7 * * 1-5", "time_zone": "Europe/Berlin", "minimum": {"worker": 12}},
+    {"name": "evening", "cron": "0 19 * * 1-5", "time_zone": "Europe/Berlin", "minimum": {"worker": 2}},
+]
+PEER = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}
+VARIATIONS: dict[str, dict[str, Any]] = {
+    "as it comes": {},
+    "nginx, cert-manager": {"ingress": {"class": "nginx", "issuer": "letsencrypt"}},
+    "own certificate": {"ingress": {"tls_secret": "codecov-tls"}},
+    "Gateway API": {"expose": "gateway", "gateway": {"name": "shared", "namespace": "gateways", "section": "https"}},
+    "load balancer": {"expose": "load_balancer", "load_balancer": {"annotations": {"a": "b"}, "source_ranges": ["10.0.0.0/8"]}},
+    "internal": {"expose": "internal"},
+    "no autoscaling": {"autoscaling": {"enabled": False}},
+    "schedule": {"autoscaling": {"schedule": SCHEDULE}},
+    "External Secrets": {"secrets": {"source": "external_secrets", "store": "vault", "keys": {"cookie_secret": "codecov/cookie"}}},
+    "existing Secret": {"secrets": {"source": "existing", "name": "ours"}, "ca_secret": "scm-ca-cert"},
+    "identity": {"identity": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/codecov"}, "labels": {"azure.workload.identity/use": "true"}}},
+    "scheduling": {
+        "scheduling": {"priority_class": "high", "node_selector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists"}], "spread": "hard"},
+        "pull_secrets": ["registry"],
+        "volumes": {"storage_class": "fast"},
+    },
+    "narrow network": {"network_policies": {"ingress_from": [PEER], "metrics_from": [PEER]}},
+    "open network": {"network_policies": {"enabled": False}},
+}
+# Embedded storage is reached through the ingress; embedded services have files with secrets, which no operator writes.
+EXTERNAL_ONLY = ("load balancer", "internal", "External Secrets", "existing Secret")
+
+
+def values(variation: str = "as it comes", line: str = "codecov", where: str = "embedded", slots: dict[str, Slot] | None = None, **more: Any) -> dict[str, Any]:
+    """Values as the collection writes them, but with the secrets, as for Helm alone."""
+    deployment = cluster({"codecov_line": line, "codecov_kubernetes": VARIATIONS[variation], **more}, BASES[where])
+    rendered = values_of(deployment, slots)
+    content = values_for_helm(deployment)["config"]["content"]
+    named = {*references(content), *references(rendered["files"]["content"])}
+    secrets = {name: PLAIN if any(part in name for part in ("postgres", "redis", "storage")) else CLEAR for name in named}
+    return {**rendered, "config": {**rendered["config"], "content": content}, "secrets": secrets}
+
+
+CASES = [
+    pytest.param(variation, line, where, id=f"{line}-{where}-{variation}")
+    for line, where, variation in itertools.product(LINES, BASES, VARIATIONS)
+    if where == "external" or variation not in EXTERNAL_ONLY
+]
+every_case = pytest.mark.parametrize(("variation", "line", "where"), CASES)
