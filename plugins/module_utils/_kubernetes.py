@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import posixpath
 import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _plan, _sizing
@@ -200,10 +199,8 @@ def _slot(slot: Slot) -> t.Dict[str, t.Any]:
 
 
 def _volume(deployment: Deployment, volume: t.Mapping[str, t.Any], service: Service) -> t.Dict[str, str]:
-    """A service that must own its directory makes it itself, below the volume."""
-    target = posixpath.dirname(volume["target"]) if volume.get("owned") else volume["target"]
     sizes = deployment.settings["codecov_kubernetes"]["volumes"]["sizes"]
-    return {"name": volume["name"], "path": target, "size": str(sizes.get(service.name, VOLUME_SIZE))}
+    return {"name": volume["name"], "path": volume["target"], "size": str(sizes.get(service.name, VOLUME_SIZE))}
 
 
 def _platform_service(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:

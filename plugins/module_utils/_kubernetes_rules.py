@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import itertools
 import math
 import re
 import typing as t
@@ -33,6 +34,8 @@ KUBERNETES = "codecov_kubernetes"
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+# A quota may say either.
+_QUOTA_NAMES = {"cpu": "requests.cpu", "memory": "requests.memory"}
 _SCHEDULE_KEYS = {"name", "cron", "time_zone", "minimum"}
 
 
@@ -339,25 +342,29 @@ def quantity(text: str) -> float:
 
 
 def requested(deployment: Deployment) -> t.Dict[str, float]:
-    """CPU and memory that the least number of pods asks for."""
+    """CPU and memory that the least number of pods asks for, and one pod more: a migration runs beside them, and an update adds before it takes away."""
     values = values_of(deployment)
     least = {name: service["autoscaling"]["minimum"] for name, service in values["services"].items()}
     pods = [(service["resources"], least.get(name, 1)) for part in ("services", "platform") for name, service in values[part].items()]
-    return {
-        f"{kind}.{resource}": sum(quantity(resources[kind][resource]) * number for resources, number in pods if resource in resources.get(kind, {}))
-        for kind in ("requests", "limits")
-        for resource in ("cpu", "memory")
-    }
+    asked = {}
+    for kind, resource in itertools.product(("requests", "limits"), ("cpu", "memory")):
+        each = [(quantity(resources.get(kind, {}).get(resource, "0")), number) for resources, number in pods]
+        asked[f"{kind}.{resource}"] = sum(one * number for one, number in each) + max(one for one, _number in each)
+    return asked
 
 
 def _quota(deployment: Deployment, cluster: Cluster) -> Problems:
     """What a release of ours uses already is free for the next."""
     wanted = requested(deployment)
     for quota in cluster["quotas"]:
-        for resource, hard in quota["hard"].items():
-            name = {"cpu": "requests.cpu", "memory": "requests.memory"}.get(resource, resource)
-            free = quantity(hard) - (0.0 if cluster["release"] else quantity(quota["used"].get(resource, "0")))
-            if name in wanted and wanted[name] > free:
+        hard = {_QUOTA_NAMES.get(resource, resource): value for resource, value in quota["hard"].items()}
+        used = {_QUOTA_NAMES.get(resource, resource): value for resource, value in quota["used"].items()}
+        for name in sorted(set(wanted) & set(hard)):
+            free = quantity(hard[name]) - (0.0 if cluster["release"] else quantity(used.get(name, "0")))
+            if wanted[name] == 0:
+                message = f"is false, but the quota {quota['name']} counts {name}: without a LimitRange that gives them limits, no pod is let in"
+                yield warning("codecov_resources.limits", message, "set it to true")
+            elif wanted[name] > free:
                 message = f"the quota {quota['name']} leaves {_shown(name, free)} of {name}, and {_shown(name, wanted[name])} are asked for"
                 yield error("codecov_replicas", message, "raise the quota, or lower codecov_replicas and codecov_resources.services")
 

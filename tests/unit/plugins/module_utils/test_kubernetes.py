@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import pathlib
 from typing import Any
 
 import pytest
@@ -181,9 +182,11 @@ def test_the_gateway_calls_its_upstreams_by_name() -> None:
     }  # fmt: skip
 
 
-def test_a_service_that_must_own_its_directory_gets_the_one_above() -> None:
+def test_postgresql_makes_a_directory_of_its_own_on_the_volume() -> None:
     platform = values_of(cluster(kubernetes(volumes={"sizes": {"postgres": "100Gi"}})))["platform"]
-    assert platform["postgres"]["volumes"] == [{"name": "postgres", "path": "/var/lib/postgresql", "size": "100Gi"}]
+    [volume] = platform["postgres"]["volumes"]
+    assert volume == {"name": "postgres", "path": "/var/lib/postgresql/data", "size": "100Gi"}
+    assert pathlib.PurePosixPath(platform["postgres"]["environment"]["PGDATA"]).parent == pathlib.PurePosixPath(volume["path"])
     assert platform["redis"]["volumes"] == [{"name": "redis", "path": "/data", "size": "20Gi"}]
 
 
