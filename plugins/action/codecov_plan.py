@@ -27,6 +27,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _rules,
     _settings,
     _sizing,
+    _split_colours,
 )
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment, deployment_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import error
@@ -62,7 +63,8 @@ class ActionModule(ActionBase):
         if wanted.is_cluster:
             return {**result, **self._cluster(wanted, problems, parameters, task_vars)}
         host = self._host_info(wanted, task_vars)
-        self._refuse(_colour_problems(wanted, parameters["verb"], _host_colours.shares_of(host)))
+        colours = _split_colours if wanted.is_split else _host_colours
+        self._refuse(_colour_problems(wanted, parameters["verb"], colours.shares_of(wanted, host)) if wanted.services() else [])
         fitted = _sizing.fitted_to(wanted, host)
         if parameters["host_checks"]:
             host_problems = _sizing.host_problems(fitted, host)
@@ -70,7 +72,7 @@ class ActionModule(ActionBase):
             problems += host_problems
         plan = _plan.plan_of(fitted)
         if parameters["verb"] == _blue_green.BLUE_GREEN:
-            plan["blue_green"] = _host_colours.plan_of(fitted, host)
+            plan["blue_green"] = colours.plan_of(fitted, host)
         settled = _plan.settled(plan, host)
         return {**result, **plan, "host": host, "settled": settled, "changed": False, "warnings": [str(problem) for problem in problems]}
 
@@ -174,8 +176,11 @@ def _colour_problems(deployment: Deployment, verb: str, shares: t.Mapping[str, i
     """Two colours are for the playbook blue_green, which one release at a time must not disturb, and the other way round."""
     if verb == _blue_green.DEPLOY:
         return list(_blue_green.under_way(shares))
+    if verb != _blue_green.BLUE_GREEN:
+        return []
     wanted = deployment.settings[_blue_green.SETTING]
-    return list(_blue_green.problems(wanted, shares, deployment.hostname)) if verb == _blue_green.BLUE_GREEN else []
+    inventory = _split_colours.problems(deployment) if deployment.is_split else ()
+    return [*inventory, *_blue_green.problems(wanted, shares, deployment.hostname)]
 
 
 def _errors(problems: t.Sequence[t.Any]) -> t.List[str]:

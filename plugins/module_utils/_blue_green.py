@@ -109,14 +109,14 @@ def _deploy(wanted: t.Mapping[str, t.Any], shares: Shares) -> Problems:
 
 
 def _switch(wanted: t.Mapping[str, t.Any], shares: Shares) -> Problems:
-    weight = wanted["weight"]
+    weight, production = wanted["weight"], production_of(shares)
     if not 0 <= weight <= ALL:
         yield error(f"{SETTING}.weight", f"{weight} is no share of the requests in percent", "choose a number from 0 to 100")
     if len(shares) < len(SLOTS):
-        production = production_of(shares)
         yield error(f"{SETTING}.action", f"there is no {other(production)} to switch to or from, {production} serves alone", "deploy it first (action: deploy)")
-    elif all(shares.values()) and wanted["slot"] not in SLOTS:
-        yield error(f"{SETTING}.slot", f"{said(shares)}: {wanted['slot']} would be a matter of which is ahead just now", f"say {' or '.join(SLOTS)}")
+    elif wanted["slot"] not in SLOTS:
+        message = f"{wanted['slot']} is another colour after the switch, so the same run once more would switch back"
+        yield error(f"{SETTING}.slot", message, f"say which colour gets the weight; {production} is production now, and {other(production)} stage")
 
 
 def _clean_up(wanted: t.Mapping[str, t.Any], shares: Shares) -> Problems:

@@ -13,7 +13,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._edge import a
 from ansible_collections.covstack.selfhosted.plugins.module_utils._platform_files import to_yaml
 
 
-def shares_of(host: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
+def shares_of(_deployment: Deployment, host: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
     """Shares of the requests, as the route says them."""
     there = host["deployment"]
     return dict(there["shares"]) or ({there["active"]["slot"]: ALL} if there["active"] else {})
@@ -26,14 +26,10 @@ def releases_of(host: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
     return {**found, **({there["active"]["slot"]: there["active"]["release"]} if there["active"] else {})}
 
 
-def change_on(deployment: Deployment, host: t.Mapping[str, t.Any]) -> Change:
-    return change_of(deployment.settings["codecov_blue_green"], shares_of(host))
-
-
 def plan_of(deployment: Deployment, host: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What the tasks of a change of colours need to know. Plain data."""
-    change, releases = change_on(deployment, host), releases_of(host)
-    return {**change.report(), "releases": releases, "route": "" if deployment.is_split else route_of(deployment, change, releases)}
+    change, releases = change_of(deployment.settings["codecov_blue_green"], shares_of(deployment, host)), releases_of(host)
+    return {**change.report(), "releases": releases, "route": route_of(deployment, change, releases)}
 
 
 def route_of(deployment: Deployment, change: Change, releases: t.Mapping[str, str]) -> str:
