@@ -81,7 +81,8 @@ class ActionModule(ActionBase):
         cluster = self._ask("covstack.selfhosted.codecov_cluster_info", _cluster_plan.question_of(deployment), task_vars)
         cluster["kubernetes_core"] = _collection_version("kubernetes", "core")
         found = _kubernetes_rules.cluster_problems(deployment, cluster) if parameters["host_checks"] else []
-        self._refuse([*found, *_colour_problems(deployment, parameters["verb"], _cluster_colours.shares_of(cluster))])
+        found += _colour_problems(deployment, parameters["verb"], _cluster_colours.shares_of(cluster))
+        self._refuse(found)
         warnings = [str(problem) for problem in [*problems, *found]]
         plan = _cluster_colours.plan_of(deployment, cluster, parameters["verb"] == _blue_green.BLUE_GREEN)
         return {**plan, "cluster": cluster, "changed": False, "warnings": warnings}
@@ -179,8 +180,8 @@ def _colour_problems(deployment: Deployment, verb: str, shares: t.Mapping[str, i
     if verb != _blue_green.BLUE_GREEN:
         return []
     wanted = deployment.settings[_blue_green.SETTING]
-    inventory = _split_colours.problems(deployment) if deployment.is_split else ()
-    return [*inventory, *_blue_green.problems(wanted, shares, deployment.hostname)]
+    there = _split_colours if deployment.is_split else _cluster_colours if deployment.is_cluster else None
+    return [*(there.problems(deployment) if there else ()), *_blue_green.problems(wanted, shares, deployment.hostname)]
 
 
 def _errors(problems: t.Sequence[t.Any]) -> t.List[str]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _cluster_plan
-from ansible_collections.covstack.selfhosted.plugins.module_utils._blue_green import ALL, Change, change_of, production_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._blue_green import ALL, SETTING, Change, change_of, production_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import SLOTS, Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import Slot, first_slot, values_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, warning
 
 Values = t.Dict[str, t.Any]
 
@@ -19,6 +20,19 @@ def shares_of(cluster: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
     """Shares of the requests, as the values of the release that serves say them."""
     slots = (cluster.get("values") or {}).get("slots", {})
     return {name: slots[name]["weight"] for name in SLOTS if name in slots}
+
+
+def problems(deployment: Deployment) -> t.Iterator[Problem]:
+    """Ways into the cluster that cannot share requests out."""
+    wanted, given = deployment.settings[SETTING], deployment.settings["codecov_kubernetes"]
+    place = "codecov_kubernetes.expose"
+    if wanted["action"] != "switch" or wanted["weight"] in (0, ALL):
+        return
+    if given["expose"] in ("load_balancer", "internal"):
+        yield error(place, f"{given['expose']} leads to one colour and knows no shares", f"choose ingress or gateway, or {SETTING}.weight 0 or {ALL}")
+    elif given["expose"] == "ingress" and "nginx" not in given["ingress"]["class"]:
+        way_out = f"make sure that the controller knows the canary annotations of ingress-nginx; else choose gateway, or {SETTING}.weight 0 or {ALL}"
+        yield warning(place, f"shares come true with ingress-nginx, and the class is {given['ingress']['class'] or 'the default one'}", way_out)
 
 
 def plan_of(deployment: Deployment, cluster: t.Mapping[str, t.Any], changes_colours: bool) -> Values:

@@ -111,6 +111,11 @@ revisions:
   type: list
   elements: dict
   sample: [{"status": "deployed", "revision": 3}, {"status": "superseded", "revision": 2}]
+values:
+  description: Values of the revision that serves, without C(secrets), which only those who use the chart without this collection give. Empty if there is none.
+  returned: success
+  type: dict
+  sample: {"slots": {"blue": {"weight": 100}}}
 helm_version:
   description: Version of the program C(helm).
   returned: success
@@ -123,6 +128,7 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.covstack.selfhosted.plugins.module_utils._helm_release import record_name, revision_that_serves, values_in
 
 KUBERNETES_IMPORT_ERROR: t.Optional[str]
 try:
@@ -183,6 +189,12 @@ class Cluster:
         labels = [item["metadata"]["labels"] for item in self.items(path) or []]
         return sorted(({"revision": int(label["version"]), "status": label["status"]} for label in labels), key=lambda entry: -t.cast(int, entry["revision"]))
 
+    def values(self, name: str, revisions: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
+        """What was given for the revision that serves."""
+        revision = revision_that_serves(revisions)
+        record = self.call(f"/api/v1/namespaces/{self.namespace}/secrets/{record_name(name, revision)}") if revision else None
+        return {**values_in(record), "secrets": {}} if record else {}
+
 
 def helm_version(module: AnsibleModule) -> str:
     program = module.params["helm"] or module.get_bin_path("helm", required=True)
@@ -217,6 +229,7 @@ def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
         "quotas": cluster.quotas(),
         "namespace_exists": cluster.call(f"/api/v1/namespaces/{cluster.namespace}") is not None,
         "revisions": revisions,
+        "values": cluster.values(module.params["release"], revisions),
         "release": revisions[0] if revisions else None,
         "helm_version": helm_version(module),
     }
