@@ -58,6 +58,11 @@ def weights_of(shares: t.Mapping[str, int], colours: t.Mapping[str, str]) -> t.D
     return {name: max(1, round(MAX_WEIGHT * each[colour] / largest)) if each[colour] else 0 for name, colour in colours.items()}
 
 
+def _mark(shares: t.Mapping[str, int]) -> str:
+    """What hosts write down of a change that is under way."""
+    return "".join(f" {slot}={share}" for slot, share in shares.items()) if len(shares) == len(SLOTS) else ""
+
+
 def plan_of(deployment: Deployment, host: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What the tasks of a change of colours need to know: of the change, and which hosts and servers it is about."""
     change = change_of(deployment.settings[SETTING], shares_of(deployment, host))
@@ -68,6 +73,8 @@ def plan_of(deployment: Deployment, host: t.Mapping[str, t.Any]) -> t.Dict[str, 
     return {
         **change.report(),
         "hosts": {slot: [name for name, colour in colours.items() if colour == slot] for slot in SLOTS},
-        "mark": "".join(f" {slot}={share}" for slot, share in change.after.items()) if both else "",
+        "mark": _mark(change.after),
+        # A run that is killed leaves the change under way.
+        "mark_meanwhile": _mark(change.after if change.action == "deploy" else change.before),
         "balancers": {"weights": weights_of(change.after, web), "host": change.host, "stage": stage} if both else {},
     }
