@@ -10,7 +10,7 @@ import shlex
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _inputs, _placement, _settings
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _cluster_plan, _inputs, _placement, _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import load_line
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME
 
@@ -49,12 +49,22 @@ class ActionModule(ActionBase):
         host = placement.host(task_vars["inventory_hostname"])
         if problems or not host:  # for the plan to explain
             return {**result, "changed": False, **NOTHING_KNOWN}
+        if placement.is_cluster:
+            return {**result, **self._cluster(settings, parameters["state"], task_vars)}
         question = self._question(settings, placement, host, task_vars)
         keeper = {"keeper": placement.keeper.name if placement.keeper else None, "changed": False}
         if parameters["state"] == "look":
             return {**result, **keeper, **self._look(question, task_vars)}
         arguments = {"state": "present", "question": question, "servers": parameters["servers"]}
         return {**result, **keeper, **self._execute_module(MODULE, module_args=arguments, task_vars=task_vars)}
+
+    def _cluster(self, settings: t.Mapping[str, t.Any], state: str, task_vars: t.Any) -> t.Dict[str, t.Any]:
+        """The plan looks, by the one question that it asks the cluster anyway."""
+        if state == "look":
+            return {"changed": False, "keeper": None, **NOTHING_KNOWN}
+        inputs = _inputs.cluster_digest(settings, task_vars, self._loader.path_dwim)
+        question = {"cluster": _cluster_plan.access_to(settings), "inputs": inputs, "proved": settings["codecov_smoke"] != "never"}
+        return dict(self._execute_module(MODULE, module_args={"state": "present", "question": question}, task_vars=task_vars))
 
     def _question(self, settings: t.Mapping[str, t.Any], placement: _placement.Placement, host: _placement.Host, task_vars: t.Any) -> t.Dict[str, t.Any]:
         roles = self._templar.template(_inputs.variables_of_roles(task_vars))

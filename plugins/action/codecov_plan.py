@@ -20,6 +20,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _config_merge,
     _config_validate,
     _host_colours,
+    _inputs,
     _kubernetes_rules,
     _placement,
     _placement_rules,
@@ -78,7 +79,8 @@ class ActionModule(ActionBase):
 
     def _cluster(self, deployment: Deployment, problems: t.List[t.Any], parameters: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
         """The plan of a deployment that a Kubernetes cluster carries."""
-        cluster = self._ask("covstack.selfhosted.codecov_cluster_info", _cluster_plan.question_of(deployment), task_vars)
+        inputs = _inputs.cluster_digest(deployment.settings, task_vars, self._loader.path_dwim)
+        cluster = self._ask("covstack.selfhosted.codecov_cluster_info", {**_cluster_plan.question_of(deployment), "inputs": inputs}, task_vars)
         cluster["kubernetes_core"] = _collection_version("kubernetes", "core")
         found = _kubernetes_rules.cluster_problems(deployment, cluster) if parameters["host_checks"] else []
         found += _colour_problems(deployment, parameters["verb"], _cluster_colours.shares_of(cluster))

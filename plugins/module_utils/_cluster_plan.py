@@ -9,9 +9,12 @@ import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _plan
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
-from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import values_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import expected_pods, values_of
 
 _VERBS = ("create", "patch", "delete")
+# To ask from inside the pods. Which verb a command in a pod needs depends on the cluster's version.
+CREATE_NAMESPACE = "create namespaces"
+_PROOF = ("list pods", "get pods/exec", "create pods/exec")
 _RESOURCES = (
     "deployments.apps", "statefulsets.apps", "services", "secrets", "configmaps", "serviceaccounts", "jobs.batch", "poddisruptionbudgets.policy",
 )  # fmt: skip
@@ -30,14 +33,20 @@ def actions_of(deployment: Deployment) -> t.List[str]:
         *(["httproutes.gateway.networking.k8s.io"] if given["expose"] == "gateway" else []),
         *(["externalsecrets.external-secrets.io"] if given["secrets"]["source"] == "external_secrets" else []),
     ]
-    return [f"{verb} {resource}" for resource in resources for verb in _VERBS]
+    return [*(f"{verb} {resource}" for resource in resources for verb in _VERBS), *_PROOF, CREATE_NAMESPACE]
+
+
+def access_to(settings: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
+    """How modules reach the release: those of their options that are set."""
+    given = settings["codecov_kubernetes"]
+    return {key: given[key] for key in ("namespace", "release", "kubeconfig", "context") if given[key]}
 
 
 def question_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Arguments of the module codecov_cluster_info."""
     given = deployment.settings["codecov_kubernetes"]
-    asked = {"namespace": given["namespace"], "release": given["release"], "actions": actions_of(deployment)}
-    return {**asked, **{key: given[key] for key in ("kubeconfig", "context", "helm") if given[key]}}
+    names = [deployment.hostname, *([str(deployment.storage()["host"])] if deployment.mode("storage") == "external" else [])]
+    return {**access_to(deployment.settings), "names": names, "actions": actions_of(deployment), **({"helm": given["helm"]} if given["helm"] else {})}
 
 
 def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
@@ -50,10 +59,13 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "values": {**values, "files": {**values["files"], "content": {}}},
         "files": {name: {"content": text} for name, text in values["files"]["content"].items()},
         "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
-        "probes": _plan.public_probes(deployment),
+        "health": {**_plan.health_of(deployment), "services": expected_pods(deployment)},
         "placement": {"split": False, "cluster": True, "keeper": True, "kinds": []},
         "external_check": None,
-        "kubernetes": {key: given[key] for key in ("kubeconfig", "context", "namespace", "release", "helm", "timeout_s", "history")},
+        "kubernetes": {
+            **{key: given[key] for key in ("kubeconfig", "context", "namespace", "release", "helm", "timeout_s", "history", "connect_to")},
+            "access": access_to(deployment.settings),
+        },
         "secrets_source": given["secrets"]["source"],
         "settings": _plan.task_settings(deployment),
     }

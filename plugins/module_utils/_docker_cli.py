@@ -13,46 +13,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
 from typing import Any
+
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engine import PROBE_PATH, Container, EngineError, Output
 
 DEPLOYMENT_LABEL = "covstack.deployment"
 SERVICE_LABEL = "covstack.service"
 SLOT_LABEL = "covstack.slot"
-PROBE_PATH = "/covstack/probe.py"
 
 
-class DockerError(Exception):
+class DockerError(EngineError):
     """The client or the engine failed; the message is for the user."""
-
-
-@dataclass(frozen=True)
-class Container:
-    id: str
-    name: str
-    service: str
-    slot: str | None
-    state: str  # created, running, restarting, exited, ...
-    health: str | None  # starting, healthy, unhealthy; None without a health check
-    health_output: str
-    exit_code: int
-    oom_killed: bool
-    restarts: int
-    one_off: bool
-    has_probe: bool
-    started_at: str = ""  # as Docker writes times
-    finished_at: str = ""  # of its last run before this one
-
-    @property
-    def running(self) -> bool:
-        return self.state == "running"
-
-
-@dataclass(frozen=True)
-class Output:
-    rc: int
-    stdout: str
-    stderr: str
 
 
 def container_of(inspected: dict[str, Any]) -> Container:
@@ -76,10 +47,14 @@ def container_of(inspected: dict[str, Any]) -> Container:
         has_probe=any(mount.get("Destination") == PROBE_PATH for mount in inspected.get("Mounts") or []),
         started_at=state.get("StartedAt", ""),
         finished_at=state.get("FinishedAt", ""),
+        logs=f"docker logs {inspected['Name'].lstrip('/')}",
     )
 
 
 class Docker:
+    name = "docker"
+    remedy = "start the Docker engine: systemctl status docker"
+
     def __init__(self, path: str | None = None) -> None:
         found = path or shutil.which("docker")
         if not found:

@@ -16,7 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH, Container, Docker, DockerError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import DockerError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engine import PROBE_PATH, Container, Engine, EngineError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engines import engine_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._http_client import Client, ConnectionProblem
 from ansible_collections.covstack.selfhosted.plugins.module_utils._redis_restart import REDIS_SERVICE, older_than_redis
 
@@ -35,6 +37,7 @@ EDGE_API = "http://127.0.0.1:8082/api/rawdata"
 ACTIVE_ROUTER = "codecov@file"
 # Where it leads while two colours share the requests.
 SHARED_SERVICE = "colours"
+ENGINES = ("docker", "kubernetes")
 MANY_RESTARTS = 3
 ROUND_PAUSE = 1.0
 
@@ -70,10 +73,9 @@ class Settings:
     required: Sequence[str] | None = None
     timeout: int = 10
     python: str = "python"
-    docker_cli: str | None = None
 
     @property
-    def needs_docker(self) -> bool:
+    def needs_engine(self) -> bool:
         return bool(self.services or self.platform or self.checks)
 
 
@@ -164,27 +166,28 @@ def storage_code(text: str) -> str:
 # --- containers ----------------------------------------------------------------------------------------------------------
 
 
-def judge_containers(service: str, expected: int | None, containers: Sequence[Container], tier: str = "") -> Result:
-    """Are as many containers of a service healthy as there should be?"""
+def judge_containers(service: str, expected: int | None, containers: Sequence[Container], tier: str = "", maximum: int | None = None) -> Result:
+    """Are as many containers of a service healthy as there should be? With a maximum the load decides on more than the expected ones."""
     proves = "every Celery node answers a ping through the broker" if tier == "worker" else "its containers run and pass their health checks"
     running = [container for container in containers if container.running]
     well = [container for container in running if container.health in (None, "healthy")]
     detail = f"{len(well)} of {len(running) if expected is None else expected} healthy"
     result = Result(f"container_{service}", OK, proves, detail)
-    logs = f"docker logs {containers[0].name}" if containers else ""
+    logs = containers[0].logs if containers else ""
     if expected is not None and len(running) < expected:
         cause, remedy = cause_of_missing(service, containers)
         return replace(result, state=FAILED, cause=f"{len(running)} of {expected} containers run{cause}", remedy=remedy)
     unhealthy = [container for container in running if container.health == "unhealthy"]
     if unhealthy:
         output = f": {unhealthy[0].health_output}" if unhealthy[0].health_output else ""
-        return replace(result, state=FAILED, cause=f"{unhealthy[0].name} fails its health check{output}", remedy=f"docker logs {unhealthy[0].name}")
+        return replace(result, state=FAILED, cause=f"{unhealthy[0].name} fails its health check{output}", remedy=unhealthy[0].logs)
     starting = [container for container in running if container.health == "starting"]
     if starting:
-        first = starting[0].name
-        return replace(result, state=FAILED, cause=f"{first} has not passed its health check yet", remedy=f"wait, or: docker logs {first}")
-    if expected is not None and len(running) > expected:
-        return replace(result, state=WARNING, cause=f"{len(running)} containers run instead of {expected}", remedy="run the playbook covstack.selfhosted.scale")
+        first = starting[0]
+        return replace(result, state=FAILED, cause=f"{first.name} has not passed its health check yet", remedy=f"wait, or: {first.logs}")
+    most = expected if maximum is None else maximum
+    if most is not None and len(running) > most:
+        return replace(result, state=WARNING, cause=f"{len(running)} containers run instead of {most}", remedy="run the playbook covstack.selfhosted.scale")
     restarted = max((container.restarts for container in running), default=0)
     if restarted > MANY_RESTARTS:
         return replace(result, state=WARNING, cause=f"a container was restarted {restarted} times", remedy=logs)
@@ -199,8 +202,10 @@ def cause_of_missing(service: str, containers: Sequence[Container]) -> tuple[str
     if last.oom_killed:
         return f"; {last.name} was killed for want of memory", f"raise codecov_resources.services.{service}.memory_mb"
     if last.state == "restarting":
-        return f"; {last.name} ends with status {last.exit_code} again and again", f"docker logs {last.name}"
-    return f"; {last.name} is {last.state} (status {last.exit_code})", f"docker logs {last.name}"
+        return f"; {last.name} ends with status {last.exit_code} again and again", last.logs
+    if last.reason:
+        return f"; {last.name} is {last.state} ({last.reason})", last.logs
+    return f"; {last.name} is {last.state} (status {last.exit_code})", last.logs
 
 
 def containers_of(containers: Sequence[Container], service: str, slot: str | None) -> list[Container]:
@@ -237,11 +242,11 @@ class EdgeView:
     slot: str | None = None
 
 
-def probe_edge(docker: Docker, edge: Container, settings: Settings) -> EdgeView:
+def probe_edge(engine: Engine, edge: Container, settings: Settings) -> EdgeView:
     """Ask the edge itself where it sends the public, and how many servers it knows there."""
     base = Result("edge", OK, "the edge sends the public to the active slot and knows each of its containers")
     start = time.monotonic()
-    output = docker.execute(edge, ["wget", "-qO-", EDGE_API], settings.timeout)
+    output = engine.execute(edge, ["wget", "-qO-", EDGE_API], settings.timeout)
     base = replace(base, latency_ms=milliseconds(time.monotonic() - start))
     try:
         data = json.loads(output.stdout)
@@ -249,7 +254,7 @@ def probe_edge(docker: Docker, edge: Container, settings: Settings) -> EdgeView:
         data = None
     if output.rc or not isinstance(data, dict):
         return EdgeView(replace(base, state=FAILED, cause=f"the edge's API does not answer: {' '.join(output.stderr.split())[:200]}",
-                                remedy=f"docker logs {edge.name}"))
+                                remedy=edge.logs))
     return judge_edge(base, data, settings)
 
 
@@ -308,13 +313,13 @@ def check_command(settings: Settings, names: Sequence[str], presign: bool) -> li
     return command + (["--presign"] if presign else [])
 
 
-def run_inside(docker: Docker, container: Container, settings: Settings, names: Sequence[str], presign: bool) -> tuple[list[Result], dict[str, str]]:
+def run_inside(engine: Engine, container: Container, settings: Settings, names: Sequence[str], presign: bool) -> tuple[list[Result], dict[str, str]]:
     """The checks that a container makes, and the URLs that it signed."""
     try:
-        output = docker.execute(container, check_command(settings, names, presign), 4.0 * settings.timeout)
+        output = engine.execute(container, check_command(settings, names, presign), 4.0 * settings.timeout)
         document = json.loads(output.stdout)
-    except DockerError as error:
-        return failed_checks(names, f"{container.name}: {error}", f"docker logs {container.name}"), {}
+    except EngineError as error:
+        return failed_checks(names, f"{container.name}: {error}", container.logs), {}
     except ValueError:
         reason = " ".join((output.stderr or output.stdout).split())[-200:]
         return failed_checks(names, f"the probe did not run in {container.name}: {reason}", "run the playbook covstack.selfhosted.deploy"), {}
@@ -356,8 +361,8 @@ def asked_containers(containers: Sequence[Container], settings: Settings, slot: 
 class Round:
     """One look at everything, or at those probes that were not well before."""
 
-    def __init__(self, settings: Settings, client: Client, docker: Docker | None, wanted: set[str] | None) -> None:
-        self.settings, self.client, self.docker, self.wanted = settings, client, docker, wanted
+    def __init__(self, settings: Settings, client: Client, engine: Engine | None, wanted: set[str] | None) -> None:
+        self.settings, self.client, self.engine, self.wanted = settings, client, engine, wanted
         self.slot = settings.slot
 
     def _wants(self, name: str) -> bool:
@@ -367,44 +372,44 @@ class Round:
         probes = [probe for probe in self.settings.probes if self._wants(probe["name"])]
         with ThreadPoolExecutor(len(probes) + 4) as pool:  # the probes, and what waits for others: Docker, edge, web, worker
             requests = [pool.submit(probe_http, self.client, probe, self.settings.limits) for probe in probes]
-            inside = pool.submit(self._docker_results, pool)
+            inside = pool.submit(self._container_and_check_results, pool)
             return [*inside.result(), *(request.result() for request in requests)]
 
-    def _docker_results(self, pool: ThreadPoolExecutor) -> list[Result]:
-        if not self.settings.needs_docker:
+    def _container_and_check_results(self, pool: ThreadPoolExecutor) -> list[Result]:
+        if not self.settings.needs_engine:
             return []
-        if self.docker is None:
+        if self.engine is None:
             return [Result("docker", FAILED, "the containers can be asked", cause="there is no Docker client (docker) on this host", remedy="install Docker")]
         try:
-            containers = self.docker.containers(self.settings.deployment)
-        except DockerError as error:
-            return [Result("docker", FAILED, "the containers can be asked", cause=str(error), remedy="start the Docker engine: systemctl status docker")]
+            containers = self.engine.containers(self.settings.deployment)
+        except EngineError as error:
+            return [Result(self.engine.name, FAILED, "the containers can be asked", cause=str(error), remedy=self.engine.remedy)]
         redis_is_here = any(container.service == "redis" and container.running for container in containers)
         checks = [name for name in self.settings.checks if self._wants(name) and not (name == RESTART_CHECK and redis_is_here)]
-        asked = pool.submit(self._edge, self.docker, containers)
+        asked = pool.submit(self._edge, self.engine, containers)
         if self.slot is None:  # then the edge says whose containers to ask
             view = asked.result()
             self.slot = view.slot if view else None
-        inside = pool.submit(self._inside, self.docker, containers, checks, pool) if checks else None
+        inside = pool.submit(self._inside, self.engine, containers, checks, pool) if checks else None
         edge = asked.result()
         results = [*([edge.result] if edge else []), *self._container_results(containers)]
         return results + (inside.result() if inside else [])
 
-    def _edge(self, docker: Docker, containers: Sequence[Container]) -> EdgeView | None:
+    def _edge(self, engine: Engine, containers: Sequence[Container]) -> EdgeView | None:
         edge = next((container for container in containers if container.service == "edge" and container.running), None)
         if edge is None:
             return None
         try:
-            return probe_edge(docker, edge, self.settings)
-        except DockerError as error:
-            return EdgeView(Result("edge", FAILED, "", cause=str(error), remedy=f"docker logs {edge.name}"))
+            return probe_edge(engine, edge, self.settings)
+        except EngineError as error:
+            return EdgeView(Result("edge", FAILED, "", cause=str(error), remedy=edge.logs))
 
     def _container_results(self, containers: Sequence[Container]) -> list[Result]:
         settings = self.settings
         results = []
         for name, service in settings.services.items():
             mine = containers_of(containers, name, self.slot)
-            results.append(judge_containers(name, service.get("replicas"), mine, str(service.get("tier", ""))))
+            results.append(judge_containers(name, service.get("replicas"), mine, str(service.get("tier", "")), service.get("maximum")))
         results += [judge_containers(name, 1, containers_of(containers, name, None)) for name in settings.platform]
         results += judge_redis_restart(containers, self.slot)
         named = {*settings.services, *settings.platform}
@@ -413,7 +418,7 @@ class Round:
             results += [judge_containers(name, None, containers_of(containers, name, self.slot)) for name in others]
         return results
 
-    def _inside(self, docker: Docker, containers: Sequence[Container], checks: Sequence[str], pool: ThreadPoolExecutor) -> list[Result]:
+    def _inside(self, engine: Engine, containers: Sequence[Container], checks: Sequence[str], pool: ThreadPoolExecutor) -> list[Result]:
         web, worker = asked_containers(containers, self.settings, self.slot)
         if web is None or worker is None:
             return failed_checks(checks, "no running container of the application can be asked", "see the container probes")
@@ -424,8 +429,8 @@ class Round:
         for_worker = [name for name in checks if name in (*WORKER_CHECKS, RESTART_CHECK)]
         if web.id == worker.id:  # one command in a container at a time
             for_web, for_worker = list(dict.fromkeys(for_web + for_worker)), []
-        asked = pool.submit(run_inside, docker, worker, self.settings, for_worker, False) if for_worker else None
-        results, urls = run_inside(docker, web, self.settings, for_web, presign) if for_web else ([], {})
+        asked = pool.submit(run_inside, engine, worker, self.settings, for_worker, False) if for_worker else None
+        results, urls = run_inside(engine, web, self.settings, for_web, presign) if for_web else ([], {})
         if presign:
             blocked = Result(PRESIGNED, FAILED, PRESIGNED_PROVES, cause="no URL was signed, because the check storage failed", remedy="see the probe storage")
             results.append(probe_presigned(self.client, urls) if urls else blocked)
@@ -462,18 +467,19 @@ def missing_required(report: Report, required: Sequence[str] | None) -> list[str
     names = list(known) if required is None else required
     missing = [name for name in names if known.get(name, FAILED) == FAILED]
     # Without an engine nothing behind it was probed, whatever was required.
-    return [*missing, "docker"] if required and known.get("docker") == FAILED and "docker" not in missing else missing
+    return [*missing, *(name for name in ENGINES if required and known.get(name) == FAILED and name not in missing)]
 
 
-def observe(settings: Settings, client: Client, docker: Docker | None) -> Report:
+def observe(settings: Settings, client: Client, engine: Engine | None) -> Report:
     """Look until every required probe is well or the time is over."""
     start = time.monotonic()
     found: dict[str, Result] = {}
     wanted: set[str] | None = None
     while True:
-        current = Round(settings, client, docker, wanted)
+        current = Round(settings, client, engine, wanted)
         results = current.run()
-        found.pop("docker", None)
+        for name in ENGINES:
+            found.pop(name, None)
         found.update((result.name, result) for result in results)
         report = Report(list(found.values()), current.slot, round(time.monotonic() - start, 2))
         bad = missing_required(report, settings.required)
@@ -499,14 +505,15 @@ def services_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The services with numbers as numbers, however they were written. Raises ValueError with a message for the user."""
     services = {}
     for name, service in given.items():
-        if not isinstance(service, Mapping) or set(service) - {"replicas", "tier", "entry"}:
-            raise ValueError(f"services.{name}: {service!r} is not a service. Allowed: a mapping with replicas, tier and entry.")
-        replicas, tier = service.get("replicas"), service.get("tier")
-        if replicas is not None and not re.match(r"^\d+$", str(replicas)):
-            raise ValueError(f"services.{name}.replicas: {replicas!r} is not a number of containers. Allowed: 0 or more.")
+        if not isinstance(service, Mapping) or set(service) - {"replicas", "maximum", "tier", "entry"}:
+            raise ValueError(f"services.{name}: {service!r} is not a service. Allowed: a mapping with replicas, maximum, tier and entry.")
+        numbers, tier = {key: service[key] for key in ("replicas", "maximum") if service.get(key) is not None}, service.get("tier")
+        for key, value in numbers.items():
+            if not re.match(r"^\d+$", str(value)):
+                raise ValueError(f"services.{name}.{key}: {value!r} is not a number of containers. Allowed: 0 or more.")
         if tier is not None and tier not in TIERS:
             raise ValueError(f"services.{name}.tier: {tier!r} is not a tier. Allowed: {' or '.join(TIERS)}.")
-        services[name] = {**({} if replicas is None else {"replicas": int(replicas)}), **({} if tier is None else {"tier": tier}),
+        services[name] = {**{key: int(value) for key, value in numbers.items()}, **({} if tier is None else {"tier": tier}),
                           "entry": service.get("entry") in (True, "true", "True", "yes")}
     return services
 
@@ -523,10 +530,13 @@ def main_of(module: Any) -> None:
         module.fail_json(msg=str(error))
         return
     try:
-        docker: Docker | None = Docker(settings.docker_cli)
-    except DockerError:
-        docker = None
-    report = observe(settings, client, docker)
+        engine: Engine | None = engine_of(module.params)
+    except DockerError:  # probes from outside need none
+        engine = None
+    except EngineError as error:
+        module.fail_json(msg=str(error))
+        return
+    report = observe(settings, client, engine)
     result = {
         "changed": False, "healthy": not report.names(FAILED), "probes": [asdict(entry) for entry in report.results], "failed_probes": report.names(FAILED),
         "warned_probes": report.names(WARNING), "summary": report.summary, "slot": report.slot, "waited_s": report.waited_s,

@@ -26,7 +26,7 @@ from typing import Any, Callable, Iterable, Mapping
 from urllib.parse import quote
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._daemon_options import options_in_force
-from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engine import PROBE_PATH
 from ansible_collections.covstack.selfhosted.plugins.module_utils._redis_restart import REDIS_SERVICE, older_than_redis
 
 DEPLOYMENT_LABEL = "covstack.deployment"

@@ -15,11 +15,11 @@ import json
 import os
 import typing as t
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host, Placement
+from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host, Placement, of_inventory
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-CODE = ("catalogue", "playbooks", "plugins", "roles")
-CODE_KINDS = (".py", ".yml")
+CODE = ("catalogue", "charts", "playbooks", "plugins", "roles")
+CODE_KINDS = (".py", ".yml", ".tpl", ".json")
 # Roles with variables of their own.
 ROLE_PREFIXES = ("docker_engine_", "load_balancer_")
 # What a role registers or sets as a fact is no input.
@@ -82,6 +82,13 @@ def inputs_digest(settings: t.Mapping[str, t.Any], placement: Placement, host: H
         "code": code_digest(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def cluster_digest(settings: t.Mapping[str, t.Any], variables: t.Mapping[str, t.Any], absolute: t.Callable[[str], str]) -> str:
+    """The same for a Kubernetes cluster, out of the variables of a task."""
+    placement = of_inventory(variables)
+    host = placement.host(variables["inventory_hostname"]) or Host("")
+    return inputs_digest(settings, placement, host, {}, absolute)
 
 
 # Before Ansible forks a process for each host.

@@ -139,6 +139,18 @@ def maximums(deployment: Deployment) -> t.Dict[str, int]:
     return {name: int(given.get(name, max(least[name], min(bounds[name], least[name] * MAXIMUM_FACTOR)))) for name in deployment.line.services}
 
 
+def expected_pods(deployment: Deployment) -> t.Dict[str, t.Any]:
+    """What the module codecov_health expects of each service: with autoscaling, and a schedule, any number between two."""
+    scaling = deployment.settings["codecov_kubernetes"]["autoscaling"]
+    least, most = minimums(deployment), maximums(deployment)
+    expected = {}
+    for name, service in deployment.line.services.items():
+        scheduled = [int(entry["minimum"][name]) for entry in scaling["schedule"] if name in entry["minimum"]]
+        numbers = {"replicas": min([least[name], *scheduled]), "maximum": most[name]} if scaling["enabled"] else {"replicas": least[name]}
+        expected[name] = {**numbers, "tier": service.tier, "entry": service.entry}
+    return expected
+
+
 def _upstreams(service: Service) -> t.List[t.Dict[str, str]]:
     return [{"service": upstream.get("service", name), "host": upstream["host"], "port": upstream["port"]} for name, upstream in service.upstreams.items()]
 

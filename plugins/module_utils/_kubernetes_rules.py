@@ -14,6 +14,7 @@ import math
 import re
 import typing as t
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_plan import CREATE_NAMESPACE
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import maximums, minimums, values_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._plan import config_layers
@@ -310,8 +311,22 @@ def _ingress_class(deployment: Deployment, cluster: Cluster) -> Problems:
         yield error(f"{KUBERNETES}.ingress.class", f"{wanted!r} is no ingress class of the cluster", f"there are: {', '.join(known) or 'none'}")
 
 
+def _resolution(deployment: Deployment, cluster: Cluster) -> Problems:
+    """Who runs the tasks is taken for a client. The name of an ingress may get its record with the first release."""
+    for name, answer in cluster["names"].items():
+        message = f"{name} does not resolve where the tasks run ({answer['error']})"
+        if answer["resolves"]:
+            continue
+        if name != deployment.hostname:
+            yield error("codecov_storage.host", f"{message}, and clients upload straight to it", "enter it into DNS, or give the public name of your storage")
+        elif not _given(deployment)["connect_to"]:
+            way_out = "enter it into DNS, or give codecov_kubernetes.connect_to for proofs until then; CI clients, browsers and pods need it"
+            yield warning("codecov_url", message, way_out)
+
+
 def _permissions(deployment: Deployment, cluster: Cluster) -> Problems:
-    missing = sorted(action for action, allowed in cluster["permissions"].items() if not allowed)
+    needless = {CREATE_NAMESPACE} if cluster["namespace_exists"] else set()
+    missing = sorted(action for action, allowed in cluster["permissions"].items() if not allowed and action not in needless)
     if missing:
         namespace = _given(deployment)["namespace"]
         yield error(f"{KUBERNETES}.context", f"may not {', '.join(missing)} in the namespace {namespace}", "use an account that may, or grant it")
@@ -371,7 +386,7 @@ def _interrupted(deployment: Deployment, cluster: Cluster) -> Problems:
 
 
 LIVE_RULES: t.Tuple[t.Callable[[Deployment, Cluster], Problems], ...] = (
-    _version, _kinds, _storage_class, _ingress_class, _permissions, _quota, _helm, _interrupted,
+    _version, _kinds, _storage_class, _ingress_class, _resolution, _permissions, _quota, _helm, _interrupted,
 )  # fmt: skip
 
 

@@ -245,7 +245,7 @@ def public_probes(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
     return [{key: value for key, value in probe.items() if key != "provider"} for probe in wanted]
 
 
-def _health(deployment: Deployment) -> t.Dict[str, t.Any]:
+def health_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Parameters of the module codecov_health, but for those that a run decides (slot, wait)."""
     here = deployment.services()
     services = {name: {"replicas": deployment.replicas(service), "tier": service.tier, "entry": service.entry} for name, service in here.items()}
@@ -362,7 +362,7 @@ def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         ),
         # The operator's layers may hold secrets written out: roles pass them on, the plan must not show them.
         "config": {"layers": layers[:-2], "required_secrets": deployment.required_secrets(), "callbacks": callbacks},
-        "health": _health(deployment),
+        "health": health_of(deployment),
         "external": sorted(name for name in ("postgres", "redis", "storage", "timescale") if deployment.mode(name) == "external"),
         "own_ca": deployment.own_ca() and bool(deployment.services()),  # the bundle is written where the application runs
         "placement": _placement(deployment, files),

@@ -12,7 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import PROBE_PATH, Container, Docker, DockerError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engine import PROBE_PATH, Container, Engine, EngineError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engines import engine_of
 
 # Beyond waiting: finding, asking the workers, asking the storage about each upload.
 WORKING_TIME = 300.0
@@ -38,22 +39,22 @@ def changes(document: dict[str, Any], give_up: bool) -> bool:
     return bool(counts["resent"] or counts["restored"] or (give_up and counts["unrecoverable"]))
 
 
-def run(docker: Docker, options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """The probe's report. Raises DockerError with a message for the user."""
-    container = choose(docker.containers(options["deployment"]), options["slot"])
+def run(engine: Engine, options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """The probe's report. Raises EngineError with a message for the user."""
+    container = choose(engine.containers(options["deployment"]), options["slot"])
     if container is None:
         where = f" in slot {options['slot']}" if options["slot"] else ""
-        raise DockerError(f"No running container of the deployment {options['deployment']!r}{where} has the probe. Start the deployment first.")
-    output = docker.execute(container, command_of(options, check_mode), WORKING_TIME + options["wait"])
+        raise EngineError(f"No running container of the deployment {options['deployment']!r}{where} has the probe. Start the deployment first.")
+    output = engine.execute(container, command_of(options, check_mode), WORKING_TIME + options["wait"])
     try:
         document: dict[str, Any] = json.loads(output.stdout)
     except ValueError:
         reason = " ".join((output.stderr or output.stdout).split())[-300:]
-        raise DockerError(f"The repair did not run in {container.name}: {reason}") from None
+        raise EngineError(f"The repair did not run in {container.name}: {reason}") from None
     if "error" in document:
         problem = document["error"]
         detail = f" ({problem['detail']})" if problem["detail"] else ""
-        raise DockerError(f"Nothing was repaired, because {problem['cause']}{detail}. What to do: {problem['remedy']}.")
+        raise EngineError(f"Nothing was repaired, because {problem['cause']}{detail}. What to do: {problem['remedy']}.")
     return document
 
 
@@ -61,8 +62,8 @@ def main_of(module: Any) -> None:
     """The module: options in, result out."""
     options = module.params
     try:
-        document = run(Docker(options["docker_cli"]), options, module.check_mode)
-    except DockerError as error:
+        document = run(engine_of(options), options, module.check_mode)
+    except EngineError as error:
         module.fail_json(msg=str(error))
         return
     module.exit_json(changed=changes(document, options["give_up"]), uploads=document["uploads"], counts=document["counts"],

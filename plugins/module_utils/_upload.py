@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import Docker, DockerError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engine import EngineError
+from ansible_collections.covstack.selfhosted.plugins.module_utils._engines import engine_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._http_client import Client, ConnectionProblem, Response
 from ansible_collections.covstack.selfhosted.plugins.module_utils._repair import choose
 
@@ -353,18 +354,18 @@ class Upload:
 
 
 def tokens_of_probe_repository(options: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Upload token and image token of the private repository for proofs, which is made when it is missing. Raises DockerError."""
-    docker = Docker(options["docker_cli"])
-    web = [container for container in docker.containers(options["deployment"]) if container.service != "worker"]
+    """Upload token and image token of the private repository for proofs, which is made when it is missing. Raises EngineError."""
+    engine = engine_of(options)
+    web = [container for container in engine.containers(options["deployment"]) if container.service != "worker"]
     container = choose(web, options["slot"])
     if container is None:
-        raise DockerError(f"No running container of the deployment {options['deployment']!r} can make the probe repository. Start it, or pass a token.")
+        raise EngineError(f"No running container of the deployment {options['deployment']!r} can make the probe repository. Start it, or pass a token.")
     shell = f"cd /app/apps/codecov-api && exec {options['python']} manage.py shell"
-    output = docker.execute(container, ["sh", "-c", shell], 60.0, probe_repository_script(options["service"], options["slug"]))
+    output = engine.execute(container, ["sh", "-c", shell], 60.0, probe_repository_script(options["service"], options["slug"]))
     token = token_in(output.stdout)
     if token is None:
         reason = " ".join(output.stderr.split())[-300:]
-        raise DockerError(f"The probe repository {options['slug']} could not be made in {container.name}: {reason or f'exit status {output.rc}'}")
+        raise EngineError(f"The probe repository {options['slug']} could not be made in {container.name}: {reason or f'exit status {output.rc}'}")
     return token, token_in(output.stdout, IMAGE_TOKEN_MARK)
 
 
@@ -395,7 +396,7 @@ def main_of(module: Any) -> None:
         token, image_token = (options["token"], None) if options["token"] else tokens_of_probe_repository(options)
         module.no_log_values.update(secret for secret in (token, image_token) if secret)
         order = order_of(options, token, image_token)
-    except (ValueError, DockerError) as error:
+    except (ValueError, EngineError) as error:
         module.fail_json(msg=str(error))
         return
     upload = Upload(client, order)

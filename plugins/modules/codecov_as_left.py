@@ -14,6 +14,7 @@ description:
   - Compares a digest of everything that a run depends on (settings with their secrets, placement, files of the controller, this collection's own code), the
     files of the deployment and of the load balancer, the containers since they were started, and what HAProxy and keepalived run with.
   - For hosts of a split deployment. Where everything is as it was left, a run has nothing to do there.
+  - On a Kubernetes cluster V(present) writes the digest, and which Secrets there are, to Helm's record of the revision; the plan of the next run looks.
 options:
   state:
     description:
@@ -80,8 +81,21 @@ keeper:
   sample: app1.example.com
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.covstack.selfhosted.plugins.module_utils._as_left import Unknown, remember
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import Api, ClusterError, connect
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_mark import remember as remember_release
+
+
+def remember_what(question: dict[str, Any], servers: list[str]) -> list[str]:
+    """A host, or the release on a cluster; why not, if not."""
+    if "cluster" not in question:
+        return remember(question, servers)
+    access = question["cluster"]
+    api = Api(connect(access.get("kubeconfig"), access.get("context")))
+    return remember_release(api, access["namespace"], access["release"], question["inputs"], question["proved"])
 
 
 def main() -> None:
@@ -97,8 +111,8 @@ def main() -> None:
     if module.params["state"] != "present" or not module.params["question"]:
         module.fail_json(msg="state: only the action of this name looks. Way out: call it in a play, as covstack.selfhosted.codecov_as_left.")
     try:
-        problems = [] if module.check_mode else remember(module.params["question"], module.params["servers"])
-    except (OSError, ValueError, Unknown) as error:
+        problems = [] if module.check_mode else remember_what(module.params["question"], module.params["servers"])
+    except (OSError, ValueError, Unknown, ClusterError) as error:
         module.fail_json(msg=f"How the host is cannot be seen: {error}.")
     module.exit_json(changed=False, problems=problems)
 

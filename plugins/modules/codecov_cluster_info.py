@@ -33,13 +33,21 @@ options:
     type: str
     required: true
   actions:
-    description: What the account must be allowed to do in the namespace, as C(verb resource.group).
+    description: What the account must be allowed to do in the namespace, as C(verb resource.group) or C(verb resource/subresource).
     type: list
     elements: str
     default: []
   helm:
     description: Path of the program C(helm). Without it the one in C(PATH).
     type: path
+  names:
+    description: Host names to resolve where the module runs, since clients need them, too.
+    type: list
+    elements: str
+    default: []
+  inputs:
+    description: Digest of everything that the run depends on, to compare with what the last complete run remembered.
+    type: str
 attributes:
   check_mode:
     support: full
@@ -96,7 +104,7 @@ quotas:
   elements: dict
   sample: [{"name": "compute", "hard": {"requests.cpu": "8"}, "used": {"requests.cpu": "2"}}]
 namespace_exists:
-  description: Whether the namespace is there.
+  description: Whether the namespace is there. V(true), too, where the account may not see it.
   returned: success
   type: bool
   sample: true
@@ -104,13 +112,23 @@ release:
   description: The newest of RV(revisions). V(null) if there is none.
   returned: success
   type: dict
-  sample: {"status": "deployed", "revision": 3}
+  sample: {"status": "deployed", "revision": 3, "proved": true}
 revisions:
-  description: All revisions of the release that Helm remembers, the newest first.
+  description: All revisions of the release that Helm remembers, the newest first. C(proved) says whether an upload has proved it.
   returned: success
   type: list
   elements: dict
-  sample: [{"status": "deployed", "revision": 3}, {"status": "superseded", "revision": 2}]
+  sample: [{"status": "deployed", "revision": 3, "proved": true}, {"status": "superseded", "revision": 2, "proved": true}]
+as_left:
+  description: Whether release, Secrets and O(inputs) are as the last complete run left them.
+  returned: success
+  type: bool
+  sample: false
+names:
+  description: Whether each of O(names) resolves where the module runs, with C(resolves), C(addresses) and C(error).
+  returned: success
+  type: dict
+  sample: {"codecov.example.com": {"resolves": true, "addresses": ["192.0.2.7"], "error": null}}
 values:
   description: Values of the revision that serves, without C(secrets), which only those who use the chart without this collection give. Empty if there is none.
   returned: success
@@ -123,51 +141,38 @@ helm_version:
   sample: 3.19.0
 """
 
-import json
-import traceback
+import concurrent.futures
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS, Api, ClusterError, connect
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_mark import as_left, mark_of, records
 from ansible_collections.covstack.selfhosted.plugins.module_utils._helm_release import record_name, revision_that_serves, values_in
+from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import resolve
 
-KUBERNETES_IMPORT_ERROR: t.Optional[str]
-try:
-    import kubernetes
-    from kubernetes import dynamic
-except ImportError:
-    KUBERNETES_IMPORT_ERROR = traceback.format_exc()
-else:
-    KUBERNETES_IMPORT_ERROR = None
-
+AT_ONCE = 8
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
-
-class Cluster:
-    """Questions to an API server. Answers are plain data."""
+class Cluster(Api):
+    """Questions to an API server about a namespace."""
 
     def __init__(self, client: t.Any, namespace: str) -> None:
-        self.client = dynamic.DynamicClient(client)
+        super().__init__(client)
         self.namespace = namespace
-
-    def call(self, path: str, method: str = "get", body: t.Optional[t.Dict[str, t.Any]] = None) -> t.Any:
-        """The answer, or None where there is none, or none for this account."""
-        try:
-            answer = self.client.request(method, path, body=body, serialize=False)
-        except (dynamic.exceptions.ForbiddenError, dynamic.exceptions.NotFoundError):
-            return None
-        return json.loads(answer.data)
-
-    def items(self, path: str) -> t.Optional[t.List[t.Any]]:
-        answer = self.call(path)
-        return None if answer is None else answer["items"]
 
     def allowed(self, action: str) -> bool:
         verb, _space, resource = action.partition(" ")
         name, _dot, group = resource.partition(".")
-        attributes = {"namespace": self.namespace, "verb": verb, "resource": name, "group": group}
+        name, _slash, subresource = name.partition("/")
+        place = "" if name == "namespaces" else self.namespace
+        attributes = {"namespace": place, "verb": verb, "resource": name, "subresource": subresource, "group": group}
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
-        answer = self.call("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "post", review)
+        answer = self.call("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST", review)
         return bool(answer and answer["status"]["allowed"])
+
+    def permissions(self, actions: t.Sequence[str]) -> t.Dict[str, bool]:
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            return dict(zip(actions, pool.map(self.allowed, actions)))
 
     def storage_classes(self) -> t.Optional[t.Dict[str, bool]]:
         items = self.items("/apis/storage.k8s.io/v1/storageclasses")
@@ -183,17 +188,16 @@ class Cluster:
         items = self.items(f"/api/v1/namespaces/{self.namespace}/resourcequotas") or []
         return [{"name": item["metadata"]["name"], "hard": item["spec"]["hard"], "used": item.get("status", {}).get("used", {})} for item in items]
 
-    def revisions(self, name: str) -> t.List[t.Dict[str, t.Any]]:
-        """Of Helm's own records the labels alone, the newest first: the rest holds the values."""
-        path = f"/api/v1/namespaces/{self.namespace}/secrets?labelSelector=owner%3Dhelm%2Cname%3D{name}"
-        labels = [item["metadata"]["labels"] for item in self.items(path) or []]
-        return sorted(({"revision": int(label["version"]), "status": label["status"]} for label in labels), key=lambda entry: -t.cast(int, entry["revision"]))
-
     def values(self, name: str, revisions: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
         """What was given for the revision that serves."""
         revision = revision_that_serves(revisions)
         record = self.call(f"/api/v1/namespaces/{self.namespace}/secrets/{record_name(name, revision)}") if revision else None
         return {**values_in(record), "secrets": {}} if record else {}
+
+
+def revision_of(record: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    labels = record["labels"]
+    return {"revision": int(labels["version"]), "status": labels["status"], "proved": bool(mark_of(record).get("proved"))}
 
 
 def helm_version(module: AnsibleModule) -> str:
@@ -204,33 +208,24 @@ def helm_version(module: AnsibleModule) -> str:
     return str(output.strip().lstrip("v"))
 
 
-def connect(module: AnsibleModule) -> t.Any:
-    try:
-        return kubernetes.config.new_client_from_config(module.params["kubeconfig"] or None, module.params["context"] or None)
-    except (kubernetes.config.ConfigException, OSError) as problem:
-        if module.params["kubeconfig"] or module.params["context"]:
-            module.fail_json(msg=f"codecov_kubernetes.kubeconfig, codecov_kubernetes.context: {problem}")
-    try:
-        kubernetes.config.load_incluster_config()
-    except kubernetes.config.ConfigException:
-        module.fail_json(msg="codecov_kubernetes.kubeconfig: there is no kubeconfig, and this is no pod -> give its path, or set KUBECONFIG")
-    return kubernetes.client.ApiClient()
-
-
 def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
     groups = cluster.call("/apis") or {"groups": []}
-    revisions = cluster.revisions(module.params["release"])
+    release, inputs = module.params["release"], module.params["inputs"]
+    found = records(cluster, cluster.namespace, release)
+    revisions = [revision_of(record) for record in found]
     return {
-        "version": cluster.call("/version")["gitVersion"],
+        "version": (cluster.call("/version") or {"gitVersion": ""})["gitVersion"],
         "api_groups": [group["name"] for group in groups["groups"]],
         "storage_classes": cluster.storage_classes(),
         "ingress_classes": cluster.ingress_classes(),
-        "permissions": {action: cluster.allowed(action) for action in module.params["actions"]},
+        "permissions": cluster.permissions(module.params["actions"]),
         "quotas": cluster.quotas(),
-        "namespace_exists": cluster.call(f"/api/v1/namespaces/{cluster.namespace}") is not None,
+        "namespace_exists": not cluster.is_missing(f"/api/v1/namespaces/{cluster.namespace}"),
         "revisions": revisions,
         "values": cluster.values(module.params["release"], revisions),
         "release": revisions[0] if revisions else None,
+        "as_left": bool(found and inputs) and as_left(cluster, cluster.namespace, release, found[0], inputs),
+        "names": {name: resolve(name) for name in module.params["names"]},
         "helm_version": helm_version(module),
     }
 
@@ -238,21 +233,20 @@ def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "kubeconfig": {"type": "path"},
-            "context": {"type": "str"},
-            "namespace": {"type": "str", "required": True},
-            "release": {"type": "str", "required": True},
+            **ACCESS,
             "actions": {"type": "list", "elements": "str", "default": []},
             "helm": {"type": "path"},
+            "inputs": {"type": "str", "no_log": True},
+            "names": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
-    if KUBERNETES_IMPORT_ERROR is not None:
-        module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)
     try:
-        module.exit_json(changed=False, **collect(module, Cluster(connect(module), module.params["namespace"])))
-    except Exception as problem:  # the client's own errors, and those of what it is built on, are many
-        module.fail_json(msg=f"The cluster does not answer: {problem}", exception=traceback.format_exc())
+        client = connect(module.params["kubeconfig"], module.params["context"])
+        found = collect(module, Cluster(client, module.params["namespace"]))
+    except ClusterError as problem:
+        module.fail_json(msg=str(problem))
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

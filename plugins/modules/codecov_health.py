@@ -169,6 +169,7 @@ options:
     type: path
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
+  - covstack.selfhosted.pods
 attributes:
   check_mode:
     support: full
@@ -253,6 +254,7 @@ waited_s:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._health import CHECKS, main_of
 
 LIMITS = {"target_ms": 1000, "maximum_ms": 3000, "queue_age_s": 600, "stuck_upload_s": 900, "license_days": 30, "clock_skew_s": 5}
@@ -291,6 +293,7 @@ def argument_spec() -> dict[str, object]:
         "timeout": {"type": "int", "default": 10},
         "python": {"type": "str", "default": "python"},
         "docker_cli": {"type": "path"},
+        "kubernetes": {"type": "dict", "options": ACCESS},
     }
 
 

@@ -62,6 +62,7 @@ options:
     type: path
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
+  - covstack.selfhosted.pods
 attributes:
   check_mode:
     support: full
@@ -117,6 +118,7 @@ still_started:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._repair import main_of
 
 
@@ -131,6 +133,7 @@ def argument_spec() -> dict[str, object]:
         "queue": {"type": "str"},
         "python": {"type": "str", "default": "python"},
         "docker_cli": {"type": "path"},
+        "kubernetes": {"type": "dict", "options": ACCESS},
     }
 
 

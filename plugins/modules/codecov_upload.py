@@ -96,6 +96,7 @@ options:
     type: path
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
+  - covstack.selfhosted.pods
 attributes:
   check_mode:
     support: none
@@ -178,6 +179,7 @@ seconds:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._upload import main_of
 
 SERVICES = ["github", "github_enterprise", "gitlab", "gitlab_enterprise", "bitbucket", "bitbucket_server"]
@@ -203,6 +205,7 @@ def argument_spec() -> dict[str, object]:
         "slot": {"type": "str", "choices": ["blue", "green"]},
         "python": {"type": "str", "default": "python"},
         "docker_cli": {"type": "path"},
+        "kubernetes": {"type": "dict", "options": ACCESS},
     }
 
 

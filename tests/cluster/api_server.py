@@ -5,6 +5,7 @@
     python -m cluster.api_server --port PORT [--kubeconfig FILE]
 
 It is no Kubernetes: nothing is validated, scheduled or run. A Job whose image is called `broken` fails; a Deployment with it never becomes ready.
+Commands in a pod run where the server is told to run them (`execute`): in a container of Docker that stands for all pods of the service.
 Helm and the Python client work with it as far as the tests go. What a real API server would say is for a real one to say.
 """
 
@@ -12,13 +13,18 @@ from __future__ import annotations
 
 import argparse
 import base64
+import concurrent.futures
+import contextlib
 import copy
 import dataclasses
+import hashlib
 import http.server
 import itertools
 import json
 import pathlib
 import re
+import struct
+import subprocess
 import threading
 import typing as t
 import uuid
@@ -28,6 +34,7 @@ import yaml
 
 Object = dict[str, t.Any]
 
+LONGEST_MESSAGE = 60000
 VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.2", "platform": "linux/amd64"}
 # group/version: {plural: (kind, namespaced)}
 KINDS: dict[str, dict[str, tuple[str, bool]]] = {
@@ -129,12 +136,28 @@ class Store:
             self.changed.notify_all()
         if kind == "Deployment":
             self._replica_set(place, item)
+        if kind == "HorizontalPodAutoscaler":
+            self._scale(place, item["spec"])
         return item
+
+    def _scale(self, place: Place, spec: Object) -> None:
+        """As the autoscaler does where there is no load."""
+        target = Place("apps/v1", "deployments", place.namespace, spec["scaleTargetRef"]["name"])
+        deployment = self.get(target)
+        if deployment:
+            number = min(max(deployment["spec"]["replicas"], spec["minReplicas"]), spec["maxReplicas"])
+            self.put(target, {**deployment, "spec": {**deployment["spec"], "replicas": number}}, record=False)
+
+    def pods(self, namespace: str | None) -> list[Object]:
+        """Those that Deployments and StatefulSets would have by now."""
+        owners = [item for key, item in self.objects.items() if item["kind"] in ("Deployment", "StatefulSet") and namespace in (None, key[2])]
+        return [pod_of(owner, number) for owner in owners for number in range(owner["spec"]["replicas"])]
 
     def _replica_set(self, place: Place, deployment: Object) -> None:
         """Helm 3 takes a Deployment for ready when its newest ReplicaSet is."""
         owner = {"apiVersion": "apps/v1", "kind": "Deployment", "controller": True, **{key: deployment["metadata"][key] for key in ("name", "uid")}}
-        name = f"{deployment['metadata']['name']}-{deployment['metadata']['generation']}"
+        template = hashlib.sha256(json.dumps(deployment["spec"]["template"], sort_keys=True).encode()).hexdigest()[:10]
+        name = f"{deployment['metadata']['name']}-{template}"
         number = deployment["status"].get("readyReplicas", 0)
         replica_set = {
             "metadata": {"name": name, "ownerReferences": [owner], "labels": dict(deployment["spec"]["template"]["metadata"]["labels"])},
@@ -183,6 +206,15 @@ def well(item: Object) -> None:
         item["status"] = {"observedGeneration": generation, "currentHealthy": 1, "desiredHealthy": 1, "disruptionsAllowed": 1, "expectedPods": 1}
     elif kind == "HorizontalPodAutoscaler":
         item["status"] = {"currentReplicas": 2, "desiredReplicas": 2, "conditions": [{"type": "AbleToScale", "status": "True"}]}
+
+
+def pod_of(owner: Object, number: int) -> Object:
+    template = owner["spec"]["template"]
+    name, is_well = template["spec"]["containers"][0]["name"], not broken(owner)
+    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}} if is_well else {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    metadata = {"name": f"{owner['metadata']['name']}-{number}", "namespace": owner["metadata"]["namespace"], "labels": template["metadata"]["labels"]}
+    status = {"containerStatuses": [{"name": name, "ready": is_well, "started": is_well, "restartCount": 0, "state": state}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"], "status": status}
 
 
 # --- Helm's records ---------------------------------------------------------------------------------------------------------------
@@ -239,10 +271,10 @@ def resources(group: str) -> Object:
     return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": found}
 
 
-def groups() -> Object:
+def groups(absent: t.Collection[str]) -> Object:
     found = []
     for group in KINDS:
-        if "/" in group:
+        if "/" in group and group.split("/")[0] not in absent:
             version = {"groupVersion": group, "version": group.split("/")[1]}
             found.append({"name": group.split("/")[0], "versions": [version], "preferredVersion": version})
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
@@ -262,13 +294,13 @@ def openapi(group: str) -> Object:
     return {"openapi": "3.0.0", "info": {"title": "stand-in", "version": "1"}, "paths": paths}
 
 
-def discovery(path: str) -> Object | None:
+def discovery(path: str, version: Object, absent: t.Collection[str]) -> Object | None:
     if path == "/version":
-        return VERSION
+        return version
     if path == "/api":
         return {"kind": "APIVersions", "versions": ["v1"]}
     if path == "/apis":
-        return groups()
+        return groups(absent)
     if path == "/openapi/v3":
         names = {f"apis/{group}" if "/" in group else f"api/{group}" for group in KINDS}
         return {"paths": {name: {"serverRelativeURL": f"/openapi/v3/{name}"} for name in names}}
@@ -289,6 +321,10 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.store = Store()
         self.forbidden: set[str] = set()
+        self.version = VERSION
+        self.absent: set[str] = set()  # API groups that the cluster does not have
+        # What runs a command in a pod of a service: the start of the command line.
+        self.execute: t.Callable[[str], list[str]] | None = None
         self.store.put(Place("v1", "namespaces", None, "default"), {"metadata": {"name": "default"}}, record=False)
         default = {"storageclass.kubernetes.io/is-default-class": "true"}
         self.store.put(Place("storage.k8s.io/v1", "storageclasses", None, None), {"metadata": {"name": "standard", "annotations": default}}, record=False)
@@ -314,10 +350,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        found = discovery(parts.path)
+        found = discovery(parts.path, self.server.version, self.server.absent)
         place = place_of(parts.path)
         if found is not None:
             self._answer(200, found)
+        elif parts.path.endswith("/exec") and self.headers.get("Upgrade") == "websocket":
+            self._execute(parts.path.split("/")[-2], parse_qs(parts.query)["command"])
         elif place is None:
             self._status(404, parts.path)
         elif query.get("sendInitialEvents") == "true":
@@ -336,7 +374,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._status(404, self.path)
         elif place.plural == "selfsubjectaccessreviews":
             attributes = body["spec"]["resourceAttributes"]
-            action = f"{attributes['verb']} {'.'.join(filter(None, (attributes['resource'], attributes['group'])))}"
+            resource = "/".join(filter(None, (attributes["resource"], attributes["subresource"])))
+            action = f"{attributes['verb']} {'.'.join(filter(None, (resource, attributes['group'])))}"
             self._answer(201, {**body, "status": {"allowed": action not in self.server.forbidden}})
         elif self.server.store.get(dataclasses.replace(place, name=body["metadata"]["name"])):
             self._status(409, body["metadata"]["name"], "AlreadyExists")
@@ -370,7 +409,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answer(200, item) if item else self._status(404, self.path)
 
     def _list(self, place: Place, query: dict[str, str]) -> None:
-        items = self.server.store.list(place, query.get("labelSelector", ""))
+        store, selector = self.server.store, query.get("labelSelector", "")
+        pods = [pod for pod in store.pods(place.namespace) if matches(pod, selector)]
+        items = pods if (place.group, place.plural) == ("v1", "pods") else store.list(place, selector)
         named = re.fullmatch(r"metadata\.name=(.*)", query.get("fieldSelector", ""))
         items = [item for item in items if not named or item["metadata"]["name"] == named[1]]
         kind, _namespaced = KINDS[place.group][place.plural]
@@ -399,6 +440,47 @@ class Handler(http.server.BaseHTTPRequestHandler):
                         self.wfile.flush()
         except (BrokenPipeError, ConnectionResetError):
             return
+
+    def _execute(self, name: str, command: list[str]) -> None:
+        """A command in a pod, by the protocol v4.channel.k8s.io: each message begins with the number of its channel."""
+        pod = next(pod for pod in self.server.store.pods(None) if pod["metadata"]["name"] == name)
+        assert self.server.execute is not None, "nobody runs commands here"
+        key = hashlib.sha1(f"{self.headers['Sec-WebSocket-Key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+        self.send_response(101)
+        accepted = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": base64.b64encode(key).decode()}
+        for header, value in {**accepted, "Sec-WebSocket-Protocol": "v4.channel.k8s.io"}.items():
+            self.send_header(header, value)
+        self.end_headers()
+        self.close_connection = True
+        program = [*self.server.execute(pod["spec"]["containers"][0]["name"]), *command]
+        process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # The input ends with the connection, as it does at a real API server.
+        threading.Thread(target=self._feed, args=(process.stdin,), daemon=True).start()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for channel, content in enumerate(pool.map(lambda pipe: pipe.read(), (process.stdout, process.stderr)), start=1):  # type: ignore[union-attr]
+                for start in range(0, len(content), LONGEST_MESSAGE):
+                    self._frame(channel, content[start : start + LONGEST_MESSAGE])
+        code = process.wait()
+        causes = {"causes": [{"reason": "ExitCode", "message": str(code)}]}
+        self._frame(3, json.dumps({"status": "Failure", "details": causes} if code else {"status": "Success"}).encode())
+        self._frame(None, struct.pack(">H", 1000), opcode=8)
+
+    def _feed(self, pipe: t.IO[bytes]) -> None:
+        """Messages of the client are its input."""
+        with contextlib.suppress(OSError):  # the command may end before its input does
+            while len(head := self.rfile.read(2)) == 2 and head[0] & 15 != 8:
+                length = head[1] & 127
+                if length > 125:
+                    length = int.from_bytes(self.rfile.read(2 if length == 126 else 8), "big")
+                mask = self.rfile.read(4)
+                content = bytes(byte ^ mask[index % 4] for index, byte in enumerate(self.rfile.read(length)))
+                pipe.write(content[1:])
+                pipe.flush()
+
+    def _frame(self, channel: int | None, content: bytes, opcode: int = 2) -> None:
+        payload = content if channel is None else bytes([channel]) + content
+        size = struct.pack("B", len(payload)) if len(payload) < 126 else struct.pack(">BH", 126, len(payload))
+        self.wfile.write(bytes([128 | opcode]) + size + payload)
 
     def _body(self) -> t.Any:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))

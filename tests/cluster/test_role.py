@@ -5,99 +5,22 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import json
-import os
-import pathlib
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import yaml
-from lab import license
 
-from cluster.api_server import Server
+from cluster.api_server import Place
+from cluster.harness import NAMESPACE, SECRET, Cluster, running
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-NAMESPACE = "ours"
-SECRET = "correct-horse-battery"
-# Helm 4 needs a newer kubernetes.core than the one that comes with the supported versions of Ansible here.
-HELM = REPOSITORY / ".cache" / "helm" / "3" / "helm"
-ANSWERS = {
-    "/gateway_health": (200, {}, "25.11.4"),
-    "/api_health/": (200, {"X-API": "true"}, "26.7.6 is live!"),
-    "/frontend_health": (200, {"X-DEFAULT": "true"}, "ok"),
-    "/login/gh": (302, {"X-API": "true", "Location": "/"}, ""),
-}
 BROKEN = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
-
-
-class Public(http.server.BaseHTTPRequestHandler):
-    """What clients would see of a deployment that is well."""
-
-    def do_GET(self) -> None:
-        status, headers, text = ANSWERS.get(self.path, (404, {}, ""))
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(text))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing."""
-
-
-class Cluster:
-    """The stand-in, and an inventory for it."""
-
-    def __init__(self, directory: pathlib.Path, server: Server, port: int) -> None:
-        self.server = server
-        server.write_kubeconfig(directory / "kubeconfig")
-        self.inventory = directory / "hosts.yml"
-        local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
-        settings = {
-            # A name of this machine: an ingress takes no address.
-            "codecov_url": f"http://{os.uname().nodename}:{port}",
-            "codecov_providers": {"github": {"client_id": "0123456789abcdef"}},
-            "codecov_secrets": {"enterprise_license": license.make(), "github_client_secret": SECRET},
-            "codecov_kubernetes": {"kubeconfig": str(directory / "kubeconfig"), "namespace": NAMESPACE, "helm": str(HELM)},
-        }
-        hosts = {"hosts": {"cluster": local}}
-        self.inventory.write_text(yaml.safe_dump({"codecov": {**hosts, "vars": settings}, "kubernetes": hosts}))
-
-    def play(self, verb: str, *arguments: str, fails: bool = False, **more: Any) -> str:
-        """Run a playbook; its output, in which no secret may be."""
-        program = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
-        command = [program, "-i", str(self.inventory), f"covstack.selfhosted.{verb}", "-e", json.dumps(more), *arguments]
-        environment = {**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"}
-        result = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-        output = result.stdout + result.stderr
-        assert (result.returncode != 0) == fails, output
-        assert SECRET not in output
-        return output
-
-    def writes(self) -> list[str]:
-        """What was written since the last question."""
-        written, self.server.store.writes = self.server.store.writes, []
-        return written
-
-    def objects(self, kind: str) -> dict[str, Any]:
-        here = [item for key, item in self.server.store.objects.items() if item["kind"] == kind and key[2] == NAMESPACE]
-        return {item["metadata"]["name"]: item for item in here}
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    server, public = Server(), http.server.ThreadingHTTPServer(("127.0.0.1", 0), Public)
-    for running in (server, public):
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield Cluster(tmp_path_factory.mktemp("cluster"), server, public.server_address[1])
-    for running in (server, public):
-        running.shutdown()
-        running.server_close()
+    with running(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
 
 
 # In this order: each begins with what the one before has left.
@@ -131,11 +54,16 @@ def test_a_deployment_writes_secrets_first_and_then_the_release(cluster: Cluster
 
 
 def test_no_secret_is_in_helm_s_values(cluster: Cluster) -> None:
-    command = [HELM, "get", "values", "codecov", "--namespace", NAMESPACE, "--kubeconfig", cluster.inventory.parent / "kubeconfig"]
-    values = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    values = cluster.helm("get", "values", "codecov")
     kept = yaml.safe_load(base64.b64decode(cluster.objects("Secret")["codecov-secrets"]["data"]["secrets.yml"]))
     assert len(kept) > 10
     assert not any(value in values for value in kept.values())
+
+
+def test_a_deployment_is_proved_by_an_upload_and_remembered(cluster: Cluster) -> None:
+    mark = json.loads(cluster.objects("Secret")["sh.helm.release.v1.codecov.v1"]["metadata"]["annotations"]["covstack.selfhosted/as-left"])
+    assert mark["proved"] is True
+    assert set(mark["secrets"]) == {name for name in cluster.objects("Secret") if name.startswith("codecov-")}
 
 
 def test_a_second_deployment_writes_nothing_and_takes_few_tasks(cluster: Cluster) -> None:
@@ -143,6 +71,19 @@ def test_a_second_deployment_writes_nothing_and_takes_few_tasks(cluster: Cluster
     assert "changed=0 " in output
     assert cluster.writes() == []
     assert int(output.rsplit("ok=", 1)[1].split()[0]) <= 12
+
+
+def test_a_setting_that_the_release_does_not_have_makes_no_revision(cluster: Cluster) -> None:
+    cluster.play("deploy", codecov_health={"maximum_ms": 9000})
+    assert not [written for written in cluster.writes() if "sh.helm.release" in written and written.startswith("create")]
+
+
+def test_a_secret_that_somebody_deleted_comes_back(cluster: Cluster) -> None:
+    [config] = [name for name in cluster.objects("Secret") if name.startswith("codecov-config-")]
+    cluster.server.store.delete(Place("v1", "secrets", NAMESPACE, config))
+    cluster.writes()
+    cluster.play("deploy")
+    assert f"create Secret/{config}" in cluster.writes()
 
 
 def test_a_migration_that_fails_leaves_what_serves(cluster: Cluster) -> None:
@@ -162,10 +103,22 @@ def test_a_change_is_a_new_revision_and_rollback_goes_to_the_last_that_served(cl
     assert cluster.objects("HorizontalPodAutoscaler")["codecov-api-blue"]["spec"]["minReplicas"] == 2
 
 
-def test_health_asks_through_the_public_address(cluster: Cluster) -> None:
+def test_health_asks_the_ingress_and_the_pods(cluster: Cluster) -> None:
     cluster.writes()
-    assert "api: edge, gateway, api and database work end to end" in cluster.play("health")
+    output = cluster.play("health")
+    assert "0 failed" in output
+    for name in ("api", "login", "container_worker", "postgres", "queue", "presigned_url"):
+        assert f"ok      {name}" in output
     assert cluster.writes() == []
+
+
+def test_smoke_follows_an_upload_to_its_result(cluster: Cluster) -> None:
+    output = cluster.play("smoke")
+    assert [line.split()[-1] for line in output.splitlines() if line.strip().startswith("name: ")] == ["create", "put", "queued", "processed", "result"]
+
+
+def test_lost_uploads_are_looked_for(cluster: Cluster) -> None:
+    assert "repair.uploads: []" in cluster.play("repair")
 
 
 def test_removal_keeps_secrets_and_happens_once(cluster: Cluster) -> None:

@@ -30,6 +30,8 @@ CLUSTER = {
     "ingress_classes": ["nginx"],
     "permissions": {"create deployments.apps": True},
     "quotas": [],
+    "namespace_exists": True,
+    "names": {},
     "release": None,
     "helm_version": "3.19.0",
     "kubernetes_core": "6.2.0",
