@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
+from urllib.parse import urlsplit
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import SLOTS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error
@@ -53,10 +54,15 @@ class Change:
     def serving(self) -> t.List[str]:
         return [slot for slot, share in self.after.items() if share]
 
-    def report(self) -> t.Dict[str, t.Any]:
+    def url(self, url: str) -> str:
+        """The public URL with stage's host name in the place of production's."""
+        parts = urlsplit(url)
+        return parts._replace(netloc=self.host + (f":{parts.port}" if parts.port else "")).geturl() if self.host else ""
+
+    def report(self, url: str) -> t.Dict[str, t.Any]:
         """For tasks."""
         plain = {"action": self.action, "slot": self.slot, "host": self.host, "before": dict(self.before), "after": dict(self.after)}
-        return {**plain, "production": self.production, "stage": self.stage, "idle": self.idle, "serving": self.serving}
+        return {**plain, "url": self.url(url), "production": self.production, "stage": self.stage, "idle": self.idle, "serving": self.serving}
 
 
 def other(slot: str) -> str:

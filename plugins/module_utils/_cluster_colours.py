@@ -46,8 +46,8 @@ def plan_of(deployment: Deployment, cluster: t.Mapping[str, t.Any], changes_colo
     values, current = plan["values"], cluster["values"]
     if change.action == "deploy":
         wanted = {**values, **_with_slots(deployment, _beside(deployment, change, current))}
-        return {**plan, "values": wanted, "slot": change.slot, "blue_green": {**change.report(), "serves": serves(values, change, current)}}
-    return {**plan, "values": shared_out(change, current) if current else values, "slot": change.production, "blue_green": change.report()}
+        return {**plan, "values": wanted, "slot": change.slot, "blue_green": {**change.report(deployment.url), "serves": serves(values, change, current)}}
+    return {**plan, "values": shared_out(change, current) if current else values, "slot": change.production, "blue_green": change.report(deployment.url)}
 
 
 def _with_slots(deployment: Deployment, slots: t.Mapping[str, Slot]) -> Values:

@@ -29,7 +29,7 @@ def releases_of(host: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
 def plan_of(deployment: Deployment, host: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """What the tasks of a change of colours need to know. Plain data."""
     change, releases = change_of(deployment.settings["codecov_blue_green"], shares_of(deployment, host)), releases_of(host)
-    return {**change.report(), "releases": releases, "route": route_of(deployment, change, releases)}
+    return {**change.report(deployment.url), "releases": releases, "route": route_of(deployment, change, releases)}
 
 
 def route_of(deployment: Deployment, change: Change, releases: t.Mapping[str, str]) -> str:

@@ -71,7 +71,7 @@ def plan_of(deployment: Deployment, host: t.Mapping[str, t.Any]) -> t.Dict[str, 
     both = len(change.after) == len(SLOTS)
     stage = [name for name, colour in web.items() if colour == change.stage]
     return {
-        **change.report(),
+        **change.report(deployment.url),
         "hosts": {slot: [name for name, colour in colours.items() if colour == slot] for slot in SLOTS},
         "mark": _mark(change.after),
         # A run that is killed leaves the change under way.
