@@ -14,9 +14,12 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.covstack.selfhosted.plugins.module_utils import (
+    _blue_green,
+    _cluster_colours,
     _cluster_plan,
     _config_merge,
     _config_validate,
+    _host_colours,
     _inputs,
     _kubernetes_rules,
     _placement,
@@ -25,12 +28,17 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _rules,
     _settings,
     _sizing,
+    _split_colours,
 )
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment, deployment_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import error
 
 # What Python says where a module cannot even be unpacked; Ansible shows its traceback and that no JSON was found.
 NO_TEMPORARY_FILE = "No usable temporary directory"
+ARGUMENTS: t.Dict[str, t.Any] = {
+    "host_checks": {"type": "bool", "default": True},
+    "verb": {"type": "str", "default": "look", "choices": ["look", _blue_green.DEPLOY, _blue_green.BLUE_GREEN]},
+}
 
 
 class ActionModule(ActionBase):
@@ -44,7 +52,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
         task_vars = task_vars or {}
         result = super().run(tmp, task_vars)
-        _arguments, parameters = self.validate_argument_spec(argument_spec={"host_checks": {"type": "bool", "default": True}})
+        _arguments, parameters = self.validate_argument_spec(argument_spec=ARGUMENTS)
         deployment, problems = self._deployment(task_vars)
         if deployment and not _errors(problems):
             hosts = self._hosts(task_vars) if deployment.has_edge else []
@@ -54,26 +62,32 @@ class ActionModule(ActionBase):
         self._refuse(problems)
         wanted = t.cast(Deployment, deployment)
         if wanted.is_cluster:
-            return {**result, **self._cluster(wanted, problems, parameters["host_checks"], task_vars)}
+            return {**result, **self._cluster(wanted, problems, parameters, task_vars)}
         host = self._host_info(wanted, task_vars)
+        colours = _split_colours if wanted.is_split else _host_colours
+        self._refuse(_colour_problems(wanted, parameters["verb"], colours.shares_of(wanted, host)) if wanted.services() else [])
         fitted = _sizing.fitted_to(wanted, host)
         if parameters["host_checks"]:
             host_problems = _sizing.host_problems(fitted, host)
             self._refuse(host_problems)
             problems += host_problems
         plan = _plan.plan_of(fitted)
+        if parameters["verb"] == _blue_green.BLUE_GREEN:
+            plan["blue_green"] = colours.plan_of(fitted, host)
         settled = _plan.settled(plan, host)
         return {**result, **plan, "host": host, "settled": settled, "changed": False, "warnings": [str(problem) for problem in problems]}
 
-    def _cluster(self, deployment: Deployment, problems: t.List[t.Any], checks: bool, task_vars: t.Any) -> t.Dict[str, t.Any]:
+    def _cluster(self, deployment: Deployment, problems: t.List[t.Any], parameters: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
         """The plan of a deployment that a Kubernetes cluster carries."""
         inputs = _inputs.cluster_digest(deployment.settings, task_vars, self._loader.path_dwim)
         cluster = self._ask("covstack.selfhosted.codecov_cluster_info", {**_cluster_plan.question_of(deployment), "inputs": inputs}, task_vars)
         cluster["kubernetes_core"] = _collection_version("kubernetes", "core")
-        found = _kubernetes_rules.cluster_problems(deployment, cluster) if checks else []
+        found = _kubernetes_rules.cluster_problems(deployment, cluster) if parameters["host_checks"] else []
+        found += _colour_problems(deployment, parameters["verb"], _cluster_colours.shares_of(cluster))
         self._refuse(found)
         warnings = [str(problem) for problem in [*problems, *found]]
-        return {**_cluster_plan.plan_of(deployment), "cluster": cluster, "changed": False, "warnings": warnings}
+        plan = _cluster_colours.plan_of(deployment, cluster, parameters["verb"] == _blue_green.BLUE_GREEN)
+        return {**plan, "cluster": cluster, "changed": False, "warnings": warnings}
 
     def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
         problems: t.List[t.Any] = []
@@ -159,6 +173,17 @@ class ActionModule(ActionBase):
         errors = _errors(problems)
         if errors:
             raise AnsibleActionFail("Refused, nothing was changed:\n" + "\n".join(f"- {error}" for error in errors))
+
+
+def _colour_problems(deployment: Deployment, verb: str, shares: t.Mapping[str, int]) -> t.List[t.Any]:
+    """Two colours are for the playbook blue_green, which one release at a time must not disturb, and the other way round."""
+    if verb == _blue_green.DEPLOY:
+        return list(_blue_green.under_way(shares))
+    if verb != _blue_green.BLUE_GREEN:
+        return []
+    wanted = deployment.settings[_blue_green.SETTING]
+    there = _split_colours if deployment.is_split else _cluster_colours if deployment.is_cluster else None
+    return [*(there.problems(deployment) if there else ()), *_blue_green.problems(wanted, shares, deployment.hostname)]
 
 
 def _errors(problems: t.Sequence[t.Any]) -> t.List[str]:

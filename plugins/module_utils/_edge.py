@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._blue_green import Change
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import CONTROL_PORT, METRICS_PORT, NAME, Deployment
 
 
@@ -72,7 +73,10 @@ def static_configuration(deployment: Deployment) -> t.Dict[str, t.Any]:
 # A request that no other router takes: while no container behind an entry point is well, that is, and Traefik has no router for it. Its own
 # answer would be 404, which uploaders take for final; of a service without servers it is 503, which they repeat.
 UNAVAILABLE = "unavailable"
-PRIORITIES = {UNAVAILABLE: 1, NAME: 2, "storage": 100}
+# Of two colours: both by their shares, and the one that is tested.
+COLOURS, STAGE = "colours", "stage"
+COOKIE = "covstack_colour"
+PRIORITIES = {UNAVAILABLE: 1, NAME: 2, STAGE: 50, "storage": 100}
 
 
 def _slot_entry_points(deployment: Deployment) -> t.List[str]:
@@ -113,17 +117,54 @@ def routes(deployment: Deployment) -> t.Dict[str, t.Any]:
 
 def active_route(deployment: Deployment, slot: str) -> t.Dict[str, t.Any]:
     """The one router that decides which slot serves the public."""
-    entry = deployment.line.entry.name
-    router = {
+    return {"http": {"routers": {NAME: _public_router(deployment, _entry_of(deployment, slot))}}}
+
+
+def _entry_of(deployment: Deployment, slot: str) -> str:
+    return f"{deployment.line.entry.name}-{slot}@docker"
+
+
+def _public_router(deployment: Deployment, service: str) -> t.Dict[str, t.Any]:
+    return {
         "entryPoints": _entry_points(deployment),
         "rule": "PathPrefix(`/`)",
         "priority": PRIORITIES[NAME],
-        "service": f"{entry}-{slot}@docker",
+        "service": service,
         "middlewares": ["retry"],
     }
-    return {"http": {"routers": {NAME: router}}}
 
 
-def active_header(slot: str, release: str) -> str:
-    """First line of the active route's file; codecov_host_info reads it back."""
-    return f"# covstack: slot={slot} release={release}\n"
+def colours_route(deployment: Deployment, change: Change) -> t.Dict[str, t.Any]:
+    """The route while two colours are there: shares of the requests, and stage at a host name of its own."""
+    whole = len(change.serving) == 1
+    routers = {NAME: _public_router(deployment, _entry_of(deployment, change.production) if whole else f"{COLOURS}@file")}
+    services = {} if whole else {COLOURS: _shared(deployment, change.after)}
+    if change.host and change.stage in change.after:
+        tls = {"tls": {"certResolver": "acme"}} if deployment.settings["codecov_tls"]["mode"] == "acme" else {}
+        stage = {"rule": f"Host(`{change.host}`)", "priority": PRIORITIES[STAGE], "service": STAGE, **tls}
+        routers[STAGE] = {**_public_router(deployment, STAGE), **stage}
+        services[STAGE] = {"loadBalancer": {"servers": [{"url": _slot_url(deployment, change.stage)}]}}
+    return {"http": {"routers": routers, **({"services": services} if services else {})}}
+
+
+def _slot_url(deployment: Deployment, slot: str) -> str:
+    """A colour as one server: the edge's own entry point of it, which knows the containers and says 503 while none is well."""
+    return f"http://127.0.0.1:{deployment.slot_ports()[deployment.line.entry.name][slot]}"
+
+
+def _shared(deployment: Deployment, shares: t.Mapping[str, int]) -> t.Dict[str, t.Any]:
+    """Both colours by their shares. A browser stays with one, whose pages name files that the other does not have; one that is not well gets nothing."""
+    probes = deployment.line.probes
+    path = next((probe["path"] for probe in probes if "body_regex" in probe), probes[0]["path"])
+    return {
+        "loadBalancer": {
+            "servers": [{"url": _slot_url(deployment, slot), "weight": share} for slot, share in shares.items()],
+            "sticky": {"cookie": {"name": COOKIE, "httpOnly": True, "secure": deployment.https, "sameSite": "lax"}},
+            "healthCheck": {"path": path, "hostname": deployment.hostname, "followRedirects": False, "interval": "2s", "timeout": "5s"},
+        }
+    }
+
+
+def active_header(slot: str, release: str, shares: t.Optional[t.Mapping[str, int]] = None) -> str:
+    """First line of the active route's file; codecov_host_info reads it back. While two colours are there, it says their shares."""
+    return f"# covstack: slot={slot} release={release}{''.join(f' {name}={share}' for name, share in (shares or {}).items())}\n"

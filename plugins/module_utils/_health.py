@@ -35,6 +35,8 @@ PRESIGNED = "presigned_url"
 PRESIGNED_PROVES = "clients reach the object storage by the URLs that the application signs"
 EDGE_API = "http://127.0.0.1:8082/api/rawdata"
 ACTIVE_ROUTER = "codecov@file"
+# Where it leads while two colours share the requests.
+SHARED_SERVICE = "colours"
 ENGINES = ("docker", "kubernetes")
 MANY_RESTARTS = 3
 ROUND_PAUSE = 1.0
@@ -260,7 +262,10 @@ def judge_edge(base: Result, data: Mapping[str, Any], settings: Settings) -> Edg
     router = (data.get("routers") or {}).get(ACTIVE_ROUTER)
     if not router:
         return EdgeView(replace(base, state=FAILED, cause="no slot is switched on", remedy="run the playbook covstack.selfhosted.deploy"))
-    match = re.match(r"^(.+)-([a-z]+)@docker$", str(router.get("service")))
+    # While two colours share the requests, the slot that was asked for is looked at.
+    shared = str(router.get("service")) in (SHARED_SERVICE, f"{SHARED_SERVICE}@file") and settings.slot
+    entry = next((name for name, service in settings.services.items() if service.get("entry")), "")
+    match = re.match(r"^(.+)-([a-z]+)@docker$", f"{entry}-{settings.slot}@docker" if shared else str(router.get("service")))
     if not match:
         return EdgeView(replace(base, state=FAILED, cause=f"the public is sent to {router.get('service')}, which is no slot",
                                 remedy="edge/dynamic/active.yml was changed by hand: run the playbook covstack.selfhosted.deploy"))

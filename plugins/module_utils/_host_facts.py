@@ -112,14 +112,22 @@ def parse_listening(text: str) -> list[tuple[str, int, str]]:
     return found
 
 
-def parse_active(text: str) -> dict[str, str] | None:
-    """'# covstack: slot=blue release=abc' -> {'slot': 'blue', 'release': 'abc'}; only the first line counts."""
+def _active_pairs(text: str) -> dict[str, str]:
+    """'# covstack: slot=blue release=abc blue=80 green=20' as a mapping; only the first line counts."""
     lines = text.splitlines()
     match = _ACTIVE.match(lines[0]) if lines else None
-    if match is None:
-        return None
-    pairs = dict(pair.split("=", 1) for pair in match.group("pairs").split() if "=" in pair)
+    return dict(pair.split("=", 1) for pair in match.group("pairs").split() if "=" in pair) if match else {}
+
+
+def parse_active(text: str) -> dict[str, str] | None:
+    """Which slot serves, and which release: {'slot': 'blue', 'release': 'abc'}."""
+    pairs = _active_pairs(text)
     return {"slot": pairs["slot"], "release": pairs["release"]} if {"slot", "release"} <= set(pairs) else None
+
+
+def parse_shares(text: str) -> dict[str, int]:
+    """The slots' shares of the requests, while there are two: {'blue': 80, 'green': 20}."""
+    return {name: int(share) for name, share in _active_pairs(text).items() if name in ("blue", "green") and share.isdigit()}
 
 
 def parse_endpoint(text: str) -> tuple[str, int] | None:
@@ -429,9 +437,10 @@ def compose_version() -> str | None:
     return run(cli, "compose", "version", "--short") if cli else None
 
 
-def active(directory: str) -> dict[str, str] | None:
+def active_text(directory: str) -> str:
     """What serves: said by the edge's route, or where no edge is, by a file of the slots."""
-    return parse_active(read(os.path.join(directory, "edge", "dynamic", "active.yml"))) or parse_active(read(os.path.join(directory, "slots", "active.yml")))
+    texts = (read(os.path.join(directory, *place, "active.yml")) for place in (("edge", "dynamic"), ("slots",)))
+    return next((text for text in texts if parse_active(text)), "")
 
 
 def releases(directory: str) -> list[dict[str, Any]]:
@@ -565,6 +574,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
     listening = with_containers(sockets, published_ports(containers, question.deployment))
     memory = parse_meminfo(read("/proc/meminfo"))
     ours = _ours(question, containers)
+    serving = active_text(question.directory)
     return {
         "os": operating_system(),
         "cpus": len(os.sched_getaffinity(0)),
@@ -587,7 +597,8 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
             ),
             "ended_unnoticed": ended_unnoticed(ours, local["details"]),
             "older_than_redis": older_ones(ours, local["details"]),
-            "active": active(question.directory),
+            "active": parse_active(serving),
+            "shares": parse_shares(serving),
             "releases": releases(question.directory),
             "changing": os.path.lexists(os.path.join(question.directory, "slots", "changing")),
             "tls": os.path.lexists(os.path.join(question.directory, "tls")),

@@ -169,13 +169,13 @@ def _application_service(deployment: Deployment, service: Service) -> t.Dict[str
     }
 
 
-def _jobs(deployment: Deployment) -> t.Dict[str, t.Any]:
+def _jobs(deployment: Deployment, slot: str) -> t.Dict[str, t.Any]:
     """A job asks the data services first, and becomes its command when they are well. Embedded storage answers through the ingress, which may come later."""
     asked = [name for name in deployment.line.needs if name != "storage" or deployment.mode(name) == "external"]
     wait = f"--wait={deployment.settings['codecov_health']['deadline_s']}"
     check = [deployment.line.python, PROBE_FILE, "check", *asked, wait, *_plan.probe_minimums(deployment), "--"]
     return {
-        name: {"service": job["service"], "slot": SLOTS[0], "command": [*check, *job["command"]], "timeout": job["timeout"], "needs": asked}
+        name: {"service": job["service"], "slot": slot, "command": [*check, *job["command"]], "timeout": job["timeout"], "needs": asked}
         for name, job in deployment.line.jobs.items()
     }
 
@@ -288,8 +288,9 @@ def _schedule(deployment: Deployment) -> t.List[t.Dict[str, t.Any]]:
 
 
 def values_of(deployment: Deployment, slots: t.Optional[t.Mapping[str, Slot]] = None) -> t.Dict[str, t.Any]:
-    """The values of a release. Plain data, safe to print."""
+    """The values of a release. Plain data, safe to print. The last one of several slots is the newest, with whose images jobs run."""
     given, images = deployment.settings["codecov_kubernetes"], deployment.settings["codecov_images"]
+    slots = slots or {SLOTS[0]: first_slot(deployment)}
     policies, scheduling, derived = given["network_policies"], given["scheduling"], deployment.values()
     config_service = next(service.name for service in deployment.line.services.values() if service.config)
     return {
@@ -298,8 +299,8 @@ def values_of(deployment: Deployment, slots: t.Optional[t.Mapping[str, Slot]] = 
         "url": {"scheme": derived["url_scheme"], "host": derived["url_host"], "hostname": derived["url_hostname"]},
         "images": {"pullPolicy": {"always": "Always", "never": "Never"}.get(images["pull"], "IfNotPresent"), "pullSecrets": list(given["pull_secrets"])},
         "services": {name: _application_service(deployment, service) for name, service in deployment.line.services.items()},
-        "slots": {name: _slot(slot) for name, slot in (slots or {SLOTS[0]: first_slot(deployment)}).items()},
-        "jobs": _jobs(deployment),
+        "slots": {name: _slot(slot) for name, slot in slots.items()},
+        "jobs": _jobs(deployment, list(slots)[-1]),
         "platform": {name: _platform_service(deployment, service) for name, service in deployment.embedded().items()},
         "files": {"content": _platform_texts(deployment), "secretName": "", "checksum": ""},
         "config": _config(deployment),

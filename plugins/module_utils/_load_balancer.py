@@ -27,7 +27,9 @@ APPLIED = "/run/covstack-keepalived.applied"
 CERTIFICATE = f"{ETC}/tls/certificate.pem"  # HAProxy finds the key beside it, as certificate.pem.key
 PASSWORD_FILE = f"{ETC}/vrrp_password.conf"
 MARK = "covstack-"
-WEB, STORAGE = "web", "storage"
+WEB, STORAGE, STAGE = "web", "storage", "stage"
+COLOUR_COOKIE = "covstack_colour"
+MAX_WEIGHT = 256
 
 MAX_BALANCERS = 10
 PASSWORD_LENGTH = 8  # all that VRRP transports
@@ -70,6 +72,25 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Colours:
+    """While two colours stand side by side: weights of the web servers by name, and which of them a host name of its own leads to. Empty otherwise."""
+
+    weights: t.Mapping[str, int] = field(default_factory=dict)
+    host: str = ""
+    stage: t.Tuple[str, ...] = ()
+
+    @property
+    def shared(self) -> bool:
+        """Whether both get requests."""
+        return bool(self.weights) and all(self.weights.values())
+
+    def of(self, server: str) -> str:
+        """Options of a server."""
+        weight = f" weight {self.weights[server]}" if server in self.weights else ""
+        return weight + (f" cookie {server}" if self.shared else "")
+
+
+@dataclass(frozen=True)
 class Settings:
     """The variables load_balancer_* without their prefix."""
 
@@ -96,6 +117,7 @@ class Settings:
     virtual_address: str
     interface: str
     router_id: int
+    colours: Colours
     password: bool  # is one given? The password itself never gets here.
     password_problem: str
     allow_single: bool
@@ -131,11 +153,17 @@ def settings_of(given: t.Mapping[str, t.Any]) -> Settings:
         storage_servers=_servers(given["storage_servers"]),
         storage_buckets=tuple(given["storage_buckets"]),
         bind_addresses=tuple(given["bind_addresses"]),
+        colours=_colours(given.get("colours") or {}),
         peers=tuple(Peer(str(peer["name"]), str(peer["address"])) for peer in given["peers"]),
         password=bool(password),
         password_problem=_password_problem(password),
     )
     return Settings(**plain)
+
+
+def _colours(given: t.Mapping[str, t.Any]) -> Colours:
+    weights = {str(name): int(weight) for name, weight in (given.get("weights") or {}).items()}
+    return Colours(weights, str(given.get("host") or ""), tuple(given.get("stage") or ()))
 
 
 def _servers(entries: t.Iterable[t.Mapping[str, t.Any]]) -> t.Tuple[Server, ...]:
@@ -238,6 +266,20 @@ def _storage(settings: Settings, _host: Host) -> Problems:
         elif settings.storage_host.lower() == (urlsplit(settings.url).hostname or "").lower():
             way_out = "choose another name, or leave it empty and use load_balancer_storage_buckets"
             yield error("load_balancer_storage_host", "is the name of the application itself, which would get no request any more", way_out)
+
+
+def _weights(settings: Settings, _host: Host) -> Problems:
+    place, known = "load_balancer_colours", {server.name for server in settings.web_servers}
+    for name in [*settings.colours.weights, *settings.colours.stage]:
+        if name not in known:
+            yield error(place, f"{show(name)} is no web server", f"name some of {', '.join(sorted(known))}")
+    for name, weight in settings.colours.weights.items():
+        if not 0 <= weight <= MAX_WEIGHT:
+            yield error(f"{place}.weights.{name}", f"{weight} is out of range", f"choose 0 to {MAX_WEIGHT}")
+    if settings.colours.weights and not any(settings.colours.weights.get(name, 1) for name in known):
+        yield error(f"{place}.weights", "leaves no server that gets requests", "give one of them more than 0")
+    if settings.colours.host and not _HOST.fullmatch(settings.colours.host):
+        yield error(f"{place}.host", f"{show(settings.colours.host)} is no host name", "write the name alone, for example stage.codecov.example.com")
 
 
 def _health_checks(settings: Settings, _host: Host) -> Problems:
@@ -398,7 +440,7 @@ def _system(_settings: Settings, host: Host) -> Problems:
         yield error("inventory", f"{host.name} runs without systemd", "use a host with systemd for a load balancer")
 
 
-RULES = (_system, _url, _web_servers, _storage, _health_checks, _limits, _ports, _bind_addresses, _tls, _peers, _virtual_address, _vrrp)
+RULES = (_system, _url, _web_servers, _weights, _storage, _health_checks, _limits, _ports, _bind_addresses, _tls, _peers, _virtual_address, _vrrp)
 
 
 # --- HAProxy ----------------------------------------------------------------------------------------------------------------
@@ -507,6 +549,7 @@ def _frontends(settings: Settings) -> t.List[str]:
         "  http-request set-header X-Forwarded-Host %[req.hdr(host)]",
         f"  http-request set-header X-Forwarded-Port {settings.https_port if settings.tls else settings.http_port}",
         *_storage_routes(settings),
+        *_stage_route(settings),
         f"  default_backend {WEB}",
         "",
         "# For keepalived: does HAProxy answer?",
@@ -538,24 +581,52 @@ def _storage_routes(settings: Settings) -> t.List[str]:
     return lines
 
 
+def _stage_route(settings: Settings) -> t.List[str]:
+    colours = settings.colours
+    return [f"  use_backend {STAGE} if {{ req.hdr(host),field(1,:) -i {colours.host} }}"] if colours.host and colours.stage else []
+
+
 def _backends(settings: Settings) -> t.List[str]:
-    host = urlsplit(settings.url).netloc
-    lines = _backend(WEB, settings.web_servers, settings.web_check, host)
+    colours = settings.colours
+    lines = [*_backend(settings, WEB, settings.web_check), *_sharing(settings)]
+    lines += [_server(server, settings.web_check, colours.of(server.name)) for server in settings.web_servers]
+    if _stage_route(settings):
+        lines += _backend(settings, STAGE, settings.web_check)
+        lines += [_server(server, settings.web_check) for server in settings.web_servers if server.name in colours.stage]
     if settings.storage_servers:
-        lines += _backend(STORAGE, settings.storage_servers, settings.storage_check, host)
+        lines += _backend(settings, STORAGE, settings.storage_check)
+        lines += [_server(server, settings.storage_check) for server in settings.storage_servers]
     return [*lines, ""]
 
 
-def _backend(name: str, servers: t.Sequence[Server], check: t.Mapping[str, t.Any], host: str) -> t.List[str]:
-    port = f" port {check['port']}" if check["port"] else ""
+def _backend(settings: Settings, name: str, check: t.Mapping[str, t.Any]) -> t.List[str]:
+    host = urlsplit(settings.url).netloc
     return [
         "",
         f"backend {name}",
         "  option httpchk",
         f"  http-check send meth GET uri {check['path']} ver HTTP/1.1 hdr Host {host} hdr User-Agent covstack-load-balancer",
         "  http-check expect status 200",
-        *(f"  server {server.name} {server.endpoint} check{port}" for server in servers),
     ]
+
+
+def _server(server: Server, check: t.Mapping[str, t.Any], options: str = "") -> str:
+    port = f" port {check['port']}" if check["port"] else ""
+    return f"  server {server.name} {server.endpoint} check{port}{options}"
+
+
+def _sharing(settings: Settings) -> t.List[str]:
+    """Shares come true in turns; the fewest connections would send a calm system's requests to one colour alone."""
+    secure = " secure" if settings.tls else ""
+    return [
+        *(["  balance roundrobin"] if settings.colours.weights else []),
+        *(
+            ["  # A browser stays with its server: its pages name files that the other colour does not have.",
+             f"  cookie {COLOUR_COOKIE} insert indirect nocache httponly{secure}"]
+            if settings.colours.shared
+            else []
+        ),
+    ]  # fmt: skip
 
 
 # --- keepalived -------------------------------------------------------------------------------------------------------------

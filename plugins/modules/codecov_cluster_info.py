@@ -129,6 +129,11 @@ names:
   returned: success
   type: dict
   sample: {"codecov.example.com": {"resolves": true, "addresses": ["192.0.2.7"], "error": null}}
+values:
+  description: Values of the revision that serves, without C(secrets), which only those who use the chart without this collection give. Empty if there is none.
+  returned: success
+  type: dict
+  sample: {"slots": {"blue": {"weight": 100}}}
 helm_version:
   description: Version of the program C(helm).
   returned: success
@@ -142,6 +147,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS, Api, ClusterError, connect
 from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_mark import as_left, mark_of, records
+from ansible_collections.covstack.selfhosted.plugins.module_utils._helm_release import record_name, revision_that_serves, values_in
 from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import resolve
 
 AT_ONCE = 8
@@ -182,6 +188,12 @@ class Cluster(Api):
         items = self.items(f"/api/v1/namespaces/{self.namespace}/resourcequotas") or []
         return [{"name": item["metadata"]["name"], "hard": item["spec"]["hard"], "used": item.get("status", {}).get("used", {})} for item in items]
 
+    def values(self, name: str, revisions: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
+        """What was given for the revision that serves."""
+        revision = revision_that_serves(revisions)
+        record = self.call(f"/api/v1/namespaces/{self.namespace}/secrets/{record_name(name, revision)}") if revision else None
+        return {**values_in(record), "secrets": {}} if record else {}
+
 
 def revision_of(record: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     labels = record["labels"]
@@ -210,6 +222,7 @@ def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
         "quotas": cluster.quotas(),
         "namespace_exists": not cluster.is_missing(f"/api/v1/namespaces/{cluster.namespace}"),
         "revisions": revisions,
+        "values": cluster.values(module.params["release"], revisions),
         "release": revisions[0] if revisions else None,
         "as_left": bool(found and inputs) and as_left(cluster, cluster.namespace, release, found[0], inputs),
         "names": {name: resolve(name) for name in module.params["names"]},

@@ -166,7 +166,8 @@ endpoints:
 deployment:
   description:
     - What is deployed. C(active) comes from the first line of C(edge/dynamic/active.yml), or of C(slots/active.yml) where there is no edge, and
-      is V(null) when nothing is switched on. C(changing) says that a change of the host was begun and not ended.
+      is V(null) when nothing is switched on. C(shares) are the slots' shares of the requests, in percent, while two stand side by side (playbook
+      C(blue_green)). C(changing) says that a change of the host was begun and not ended.
     - C(releases) are ordered from the newest to the oldest; C(proved) says that an upload proved it.
     - C(older_than_redis) names the containers with the application's configuration that were started before the embedded Redis last ended, whatever
       their slot and state. Processes in them may hang.
@@ -178,7 +179,7 @@ deployment:
   type: dict
   sample: {"containers": [{"name": "codecov-blue-api-1", "service": "api", "slot": "blue", "release": "8c1f0a", "number": 1, "one_off": false,
            "config": null, "state": "running", "health": "healthy", "image": "docker.io/codecov/self-hosted-api:26.7.6", "id": "3e1b2c"}],
-           "older_than_redis": [], "ended_unnoticed": [], "active": {"slot": "blue", "release": "8c1f0a"},
+           "older_than_redis": [], "ended_unnoticed": [], "active": {"slot": "blue", "release": "8c1f0a"}, "shares": {"blue": 80, "green": 20},
            "releases": [{"id": "8c1f0a", "mtime": 1763697600, "proved": true}], "tls": false}
 python:
   description: The Python that runs modules on the host, and whether it has PyYAML.

@@ -20,6 +20,12 @@ options:
     description: Whether to refuse a host that cannot carry the deployment (memory, disk, ports held by others, sizing rule).
     type: bool
     default: true
+  verb:
+    description:
+      - What the plan is for. V(deploy) refuses while two colours are side by side. V(blue_green) refuses a change of colours that cannot be made, and plans it.
+    type: str
+    default: look
+    choices: [look, deploy, blue_green]
 attributes:
   check_mode:
     support: full
@@ -97,6 +103,11 @@ settled:
   returned: success
   type: dict
   sample: {"platform": true, "application": true}
+blue_green:
+  description: The change of colours (C(codecov_blue_green)), with the shares of the requests before and after it.
+  returned: O(verb=blue_green)
+  type: dict
+  sample: {"action": "switch", "slot": "green", "before": {"blue": 100, "green": 0}, "after": {"blue": 80, "green": 20}, "production": "blue"}
 host:
   description: Answer of M(covstack.selfhosted.codecov_host_info).
   returned: success

@@ -91,13 +91,17 @@ class Deployment:
     def on_host(self, script: str) -> str:
         return output("docker", "exec", hosts.container(self.host), "sh", "-euc", script)
 
-    def run(self, verb: str, settings: t.Mapping[str, t.Any]) -> Run:
-        done = self._watched(verb, settings, lambda _key, _kill: None)
+    def run(self, verb: str, settings: t.Mapping[str, t.Any], *options: str) -> Run:
+        done = self.try_to(verb, settings, *options)
         assert done.code == 0, f"{self.host}: {verb} {done}"
         return done
 
-    def kill_in(self, task: Task, settings: t.Mapping[str, t.Any]) -> str | None:
-        """Deploy, and kill all of Ansible in the middle of the task; what it started on the host is left to itself.
+    def try_to(self, verb: str, settings: t.Mapping[str, t.Any], *options: str) -> Run:
+        """Run a playbook that may fail."""
+        return self._watched(verb, settings, lambda _key, _kill: None, options)
+
+    def kill_in(self, task: Task, settings: t.Mapping[str, t.Any], verb: str = "deploy") -> str | None:
+        """Run a playbook, and kill all of Ansible in the middle of the task; what it started on the host is left to itself.
 
         Returns the task in which the run died: none if the run was between tasks, or never came to that one and so ended by itself."""
         timers: list[threading.Timer] = []
@@ -107,15 +111,16 @@ class Deployment:
                 timers.append(threading.Timer(task.seconds / 2, kill))
                 timers[0].start()
 
-        died = self._watched("deploy", settings, kill_half_way)
+        died = self._watched(verb, settings, kill_half_way)
         for timer in timers:
             timer.cancel()
         assert died.code in (0, -signal.SIGKILL), f"{self.host}: to be killed in {task.key}: {died}"
         return died.at_work if died.code else None
 
-    def _watched(self, verb: str, settings: t.Mapping[str, t.Any], begun: t.Callable[[str, t.Callable[[], None]], None]) -> Run:
+    def _watched(self, verb: str, settings: t.Mapping[str, t.Any], begun: t.Callable[[str, t.Callable[[], None]], None], options: t.Sequence[str] = ()) -> Run:
         """Run a playbook and be told of each task that begins."""
-        command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}", "--extra-vars", f"@{self._extra_vars}"]
+        command = [str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}", *options]
+        command += ["--extra-vars", f"@{self._extra_vars}"]
         for inventory in self._inventories:
             command += ["--inventory", str(inventory)]
         self._extra_vars.touch(0o600)  # settings may carry secrets

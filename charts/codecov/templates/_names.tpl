@@ -39,6 +39,12 @@ network.covstack.selfhosted/{{ . }}: "true"
 {{- $best.slot -}}
 {{- end }}
 
+{{/* Whether a service of a slot has no pods: the slot is parked, or gets no requests. All workers take tasks from one queue, and what is tested is to take none. */}}
+{{- define "codecov.idle" -}}
+{{- $slot := index .root.Values.slots .slot -}}
+{{- if or $slot.parked (and (eq .service.tier "worker") (not (int $slot.weight))) }}true{{ end -}}
+{{- end }}
+
 {{/* The service that requests come in by. */}}
 {{- define "codecov.entry" -}}
 {{- range $name, $service := .Values.services -}}

@@ -1,6 +1,7 @@
-{{- range $slot, $given := .Values.slots }}
+{{- range $slot, $_ := .Values.slots }}
 {{- range $name, $service := $.Values.services }}
 {{- $scope := dict "root" $ "name" $name "service" $service "slot" $slot }}
+{{- $idle := include "codecov.idle" $scope }}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -10,7 +11,7 @@ metadata:
   labels:
     {{- include "codecov.labels" $scope | nindent 4 }}
 spec:
-  {{- if $given.parked }}
+  {{- if $idle }}
   replicas: 0
   {{- else if not $service.autoscaling.enabled }}
   replicas: {{ $service.replicas }}
@@ -43,7 +44,7 @@ spec:
   ports:
     - {name: main, port: {{ $service.port }}, targetPort: main, protocol: {{ $service.protocol }}}
 {{- end }}
-{{- if not $given.parked }}
+{{- if not $idle }}
 ---
 apiVersion: policy/v1
 kind: PodDisruptionBudget

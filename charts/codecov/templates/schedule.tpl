@@ -1,8 +1,14 @@
 {{- $full := printf "%s-schedule" .Values.name }}
 {{- $service := index .Values.services .Values.schedule.service }}
 {{- if .Values.schedule.entries }}
-{{- $slots := list }}
-{{- range $slot, $given := .Values.slots }}{{ if not $given.parked }}{{ $slots = append $slots $slot }}{{ end }}{{ end }}
+{{/* What there is to scale: service -> names of its autoscalers. */}}
+{{- $scaled := dict }}
+{{- range $name, $service := .Values.services }}
+{{- range $slot, $_ := $.Values.slots }}
+{{- $scope := dict "root" $ "name" $name "service" $service "slot" $slot }}
+{{- if not (include "codecov.idle" $scope) }}{{ $_ := set $scaled $name (append (get $scaled $name | default list) (include "codecov.name" $scope)) }}{{ end }}
+{{- end }}
+{{- end }}
 {{- $scope := dict "root" . "name" "schedule" }}
 ---
 apiVersion: v1
@@ -25,9 +31,9 @@ rules:
   - apiGroups: [autoscaling]
     resources: [horizontalpodautoscalers]
     resourceNames:
-      {{- range $name, $_ := .Values.services }}
-      {{- range $slot := $slots }}
-      - {{ include "codecov.name" (dict "root" $ "name" $name "slot" $slot) }}
+      {{- range $scaled }}
+      {{- range . }}
+      - {{ . }}
       {{- end }}
       {{- end }}
     verbs: [get, patch]
@@ -93,8 +99,8 @@ spec:
               imagePullPolicy: {{ $.Values.images.pullPolicy }}
               {{- $arguments := list }}
               {{- range $name, $minimum := .minimum }}
-              {{- range $slot := $slots }}
-              {{- $arguments = append $arguments (printf "%s=%d" (include "codecov.name" (dict "root" $ "name" $name "slot" $slot)) (int $minimum)) }}
+              {{- range get $scaled $name }}
+              {{- $arguments = append $arguments (printf "%s=%d" . (int $minimum)) }}
               {{- end }}
               {{- end }}
               command: {{ concat (list $.Values.schedule.python "/covstack/set_minimum.py" $.Release.Namespace) $arguments | toJson }}

@@ -315,11 +315,26 @@ def test_a_second_colour_stands_beside_the_first_and_gets_no_requests() -> None:
     assert own["http"]["paths"][0]["backend"]["service"]["name"] == "codecov-gateway-green"
 
 
-def test_the_switch_is_one_change() -> None:
+def test_the_switch_is_one_change_and_workers_follow_it() -> None:
     before, after = (two_slots("as it comes", Slot(weight=weight), Slot(weight=100 - weight)) for weight in (100, 0))
-    changed = [item["metadata"]["name"] for item, other in zip(before, after, strict=True) if item != other]
-    assert changed == ["codecov"]
+    named = [{(item["kind"], item["metadata"]["name"]): item for item in objects} for objects in (before, after)]
+    changed = {key for key in (*named[0], *named[1]) if named[0].get(key) != named[1].get(key)}
+    of_workers = {(kind, f"codecov-worker-{slot}") for kind in ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget") for slot in ("blue", "green")}
+    assert changed == {("Service", "codecov"), *of_workers}
     assert of_kind(after, "Service")["codecov"]["spec"]["selector"]["covstack.selfhosted/slot"] == "green"
+
+
+@pytest.mark.parametrize(("weights", "idle"), [((100, 0), {"green"}), ((0, 100), {"blue"}), ((80, 20), set())])
+def test_a_colour_without_requests_runs_no_workers(weights: tuple[int, int], idle: set[str]) -> None:
+    """All of them take tasks from one queue. The schedule asks for none either."""
+    objects = two_slots("schedule", *(Slot(weight=weight) for weight in weights))
+    stopped = {name for name, item in of_kind(objects, "Deployment").items() if item["spec"].get("replicas") == 0}
+    assert stopped == {f"codecov-worker-{slot}" for slot in idle}
+    assert stopped.isdisjoint(of_kind(objects, "HorizontalPodAutoscaler"))
+    scaled = of_kind(objects, "Role")["codecov-schedule"]["rules"][0]["resourceNames"]
+    assert set(scaled) == set(of_kind(objects, "HorizontalPodAutoscaler"))
+    command = of_kind(objects, "CronJob")["codecov-schedule-morning"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert [word for word in command if word.startswith("codecov-worker")] == [f"codecov-worker-{slot}=12" for slot in ("blue", "green") if slot not in idle]
 
 
 def test_weights_at_the_gateway_and_at_an_nginx_ingress() -> None:

@@ -190,3 +190,45 @@ def test_a_name_that_haproxy_does_not_know_is_refused_with_those_it_knows() -> N
 def test_processes_of_before_a_reload_are_found() -> None:
     text = "#<PID> <type> <reloads>\n10 master 1\n# workers\n30 worker 0\n# old workers\n20 worker 1\n25 worker 2\n# programs\n40 program 0\n"
     assert _haproxy.parse_old_workers(text) == ["20", "25"]
+
+
+# --- two colours ------------------------------------------------------------------------------------------------------------------
+
+
+def colours(**over: Any) -> str:
+    return _load_balancer.haproxy_cfg(settings(colours=over), HOST)
+
+
+def test_shares_are_kept_in_turns_and_by_a_cookie() -> None:
+    text = colours(weights={"web1": 256, "web2": 64})
+    assert "  balance roundrobin\n" in text
+    assert "  cookie covstack_colour insert indirect nocache httponly\n" in text
+    assert "  server web1 10.0.0.21:8080 check port 8089 weight 256 cookie web1\n" in text
+    assert "secure" in _load_balancer.haproxy_cfg(settings(**HTTPS, colours={"weights": {"web1": 1, "web2": 1}}), HOST)
+
+
+def test_who_gets_no_requests_is_reached_by_a_name_of_its_own_and_by_no_cookie() -> None:
+    text = colours(weights={"web1": 256, "web2": 0}, host="stage.example.com", stage=["web2"])
+    assert "cookie" not in text
+    assert "  server web2 10.0.0.22:8080 check port 8089 weight 0\n" in text
+    assert "  use_backend stage if { req.hdr(host),field(1,:) -i stage.example.com }\n" in text
+    assert text.partition("backend stage\n")[2].partition("\n\n")[0].count("server web") == 1
+
+
+def test_without_colours_nothing_of_them_is_written() -> None:
+    text = _load_balancer.haproxy_cfg(settings(), HOST)
+    assert not any(word in text for word in ("roundrobin", "cookie", "weight", "stage"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"weights": {"web3": 1}}, "'web3' is no web server"),
+        ({"stage": ["web3"]}, "'web3' is no web server"),
+        ({"weights": {"web1": 257}}, "257 is out of range"),
+        ({"weights": {"web1": 0, "web2": 0}}, "leaves no server"),
+        ({"host": "no name"}, "is no host name"),
+    ],
+)
+def test_colours_that_cannot_be(given: dict[str, Any], said: str) -> None:
+    assert any(said in problem for problem in errors(colours=given))
