@@ -18,6 +18,7 @@ from scenarios.split import on, playbook
 
 ALL = (BALANCER, APP, *STORAGE)
 QUESTIONS = 1
+LICENSE = {"enterprise_license": "{{ lookup('ansible.builtin.file', lab_directory ~ '/license') }}"}
 REDIS_HOST, REDIS_PORT = "sc-storage3", 6380
 
 
@@ -88,7 +89,7 @@ def redis_of_others() -> t.Iterator[dict[str, t.Any]]:
     on(REDIS_HOST, f"docker run --detach --name redis-of-others --publish {published} {image} redis-server --requirepass {password}")
     try:
         redis = {"mode": "external", "host": STORAGE[REDIS_HOST], "port": REDIS_PORT}
-        yield {"codecov_redis": redis, "codecov_secrets": {"redis_password": password}}
+        yield {"codecov_redis": redis, "codecov_secrets": {**LICENSE, "redis_password": password}}
     finally:
         playbook("deploy", INVENTORIES)
         on(REDIS_HOST, "docker rm --force --volumes redis-of-others")
