@@ -30,6 +30,7 @@ MAXIMUM_FACTOR = 4
 VOLUME_SIZE = "20Gi"
 SECRET_REFRESH = "1h"
 CA_KEY = "scm_ca_cert.pem"
+# Of no meaning to other controllers; and the name of a class does not tell which one it is.
 NGINX_UPLOADS = {
     "nginx.ingress.kubernetes.io/proxy-body-size": "192m",
     "nginx.ingress.kubernetes.io/proxy-read-timeout": "600",
@@ -230,13 +231,12 @@ def _platform_texts(deployment: Deployment) -> t.Dict[str, str]:
 def _expose(deployment: Deployment) -> t.Dict[str, t.Any]:
     given = deployment.settings["codecov_kubernetes"]
     ingress, gateway, balancer = given["ingress"], given["gateway"], given["load_balancer"]
-    uploads = NGINX_UPLOADS if ingress["class"] == "nginx" else {}
     storage = {"storage": {"service": "storage", "path": f"/{deployment.storage()['bucket']}"}} if deployment.mode("storage") == "embedded" else {}
     return {
         "type": given["expose"],
         "ingress": {
             "className": ingress["class"],
-            "annotations": {**uploads, **ingress["annotations"]},
+            "annotations": {**NGINX_UPLOADS, **ingress["annotations"]},
             "tlsSecret": ingress["tls_secret"] or (f"{given['release']}-tls" if ingress["issuer"] else ""),
             "issuer": ingress["issuer"],
         },

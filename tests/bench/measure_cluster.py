@@ -53,4 +53,4 @@ def compare(bench: Bench, cluster: Cluster, values: pathlib.Path) -> None:
 
 def newest(cluster: Cluster) -> int:
     """The revision that Helm made last."""
-    return max(entry["revision"] for entry in json.loads(cluster.helm("history", "codecov", "--output", "json")))
+    return max(int(entry["revision"]) for entry in json.loads(cluster.helm("history", "codecov", "--output", "json")))

@@ -51,6 +51,7 @@ KINDS: dict[str, dict[str, tuple[str, bool]]] = {
     "rbac.authorization.k8s.io/v1": {"roles": ("Role", True), "rolebindings": ("RoleBinding", True)},
     "storage.k8s.io/v1": {"storageclasses": ("StorageClass", False)},
     "authorization.k8s.io/v1": {"selfsubjectaccessreviews": ("SelfSubjectAccessReview", False)},
+    "cert-manager.io/v1": {"clusterissuers": ("ClusterIssuer", False)},
     "metrics.k8s.io/v1beta1": {"pods": ("PodMetrics", True)},
 }  # fmt: skip
 _GROUP = r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))"
@@ -110,9 +111,9 @@ class Store:
     def get(self, place: Place) -> Object | None:
         return self.objects.get((*place.collection, str(place.name)))
 
-    def list(self, place: Place, selector: str = "") -> list[Object]:
-        same = lambda key: key[:2] == place.collection[:2] and place.namespace in (None, key[2])  # noqa: E731
-        return [item for key, item in sorted(self.objects.items(), key=str) if same(key) and matches(item, selector)]
+    def found(self, place: Place, selector: str = "") -> list[Object]:
+        here = (item for key, item in sorted(self.objects.items(), key=str) if key[:2] == place.collection[:2] and place.namespace in (None, key[2]))
+        return [item for item in here if matches(item, selector)]
 
     def put(self, place: Place, item: Object, record: bool = True) -> Object:
         key = (*place.collection, item["metadata"]["name"])
@@ -411,7 +412,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _list(self, place: Place, query: dict[str, str]) -> None:
         store, selector = self.server.store, query.get("labelSelector", "")
         pods = [pod for pod in store.pods(place.namespace) if matches(pod, selector)]
-        items = pods if (place.group, place.plural) == ("v1", "pods") else store.list(place, selector)
+        items = pods if (place.group, place.plural) == ("v1", "pods") else store.found(place, selector)
         named = re.fullmatch(r"metadata\.name=(.*)", query.get("fieldSelector", ""))
         items = [item for item in items if not named or item["metadata"]["name"] == named[1]]
         kind, _namespaced = KINDS[place.group][place.plural]
@@ -457,7 +458,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         # The input ends with the connection, as it does at a real API server.
         threading.Thread(target=self._feed, args=(process.stdin,), daemon=True).start()
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            for channel, content in enumerate(pool.map(lambda pipe: pipe.read(), (process.stdout, process.stderr)), start=1):  # type: ignore[union-attr]
+            for channel, content in enumerate(pool.map(lambda pipe: pipe.read(), (process.stdout, process.stderr)), start=1):
                 for start in range(0, len(content), LONGEST_MESSAGE):
                     self._frame(channel, content[start : start + LONGEST_MESSAGE])
         code = process.wait()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ import yaml
 from cluster.api_server import Place
 from cluster.harness import NAMESPACE, SECRET, Cluster, running
 
-BROKEN = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
+BROKEN: dict[str, Any] = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def test_container_of() -> None:
     assert container_of(inspected()) == Container(
         id="3e1b2c", name="codecov-blue-api-1", service="api", slot="blue", state="running", health="healthy", health_output="status 500 instead of 200",
         exit_code=0, oom_killed=False, restarts=2, one_off=False, has_probe=True,
-        started_at="2026-11-21T10:00:00.5Z", finished_at="0001-01-01T00:00:00Z",
+        started_at="2026-11-21T10:00:00.5Z", finished_at="0001-01-01T00:00:00Z", logs="docker logs codecov-blue-api-1",
     )
 
 

@@ -24,7 +24,7 @@ LIMITS = {"target_ms": 1000, "maximum_ms": 3000, "queue_age_s": 600, "stuck_uplo
 def container(name: str = "codecov-blue-api-1", **changes: Any) -> Container:
     values: dict[str, Any] = {
         "id": name, "name": name, "service": "api", "slot": "blue", "state": "running", "health": "healthy", "health_output": "", "exit_code": 0,
-        "oom_killed": False, "restarts": 0, "one_off": False, "has_probe": True,
+        "oom_killed": False, "restarts": 0, "one_off": False, "has_probe": True, "logs": f"docker logs {name}",
     }
     return Container(**{**values, **changes})
 

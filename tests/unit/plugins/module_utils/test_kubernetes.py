@@ -213,7 +213,6 @@ def test_uploads_pass_an_nginx_ingress() -> None:
     expose = values_of(cluster(kubernetes(ingress={"class": "nginx", "annotations": {"a": "b"}})))["expose"]["ingress"]
     assert expose["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "192m"
     assert expose["annotations"]["a"] == "b"
-    assert values_of(cluster(kubernetes(ingress={"class": "haproxy"})))["expose"]["ingress"]["annotations"] == {}
 
 
 def test_an_issuer_writes_to_a_secret() -> None:
