@@ -14,9 +14,10 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._platform_file
 
 
 def shares_of(_deployment: Deployment, host: t.Mapping[str, t.Any]) -> t.Dict[str, int]:
-    """Shares of the requests, as the route says them."""
-    there = host["deployment"]
-    return dict(there["shares"]) or ({there["active"]["slot"]: ALL} if there["active"] else {})
+    """Shares of the requests, as the route says them, of the colours that are there: a stage that was refused has left no container."""
+    there, releases = host["deployment"], releases_of(host)
+    shares = dict(there["shares"]) or ({there["active"]["slot"]: ALL} if there["active"] else {})
+    return {slot: share for slot, share in shares.items() if slot in releases}
 
 
 def releases_of(host: t.Mapping[str, t.Any]) -> t.Dict[str, str]:

@@ -141,7 +141,8 @@ def test_one_off_containers_are_no_colour() -> None:
 
 def test_shares_of_a_host() -> None:
     assert _host_colours.shares_of(deployment(), host({})) == {"blue": 100}
-    assert _host_colours.shares_of(deployment(), host(SHARED)) == SHARED
+    assert _host_colours.shares_of(deployment(), host(SHARED, container("green", "new"))) == SHARED
+    assert _host_colours.shares_of(deployment(), host(BESIDE)) == ALONE, "of a stage that was refused nothing is there"
     assert _host_colours.shares_of(deployment(), {"deployment": {"active": None, "shares": {}, "containers": []}}) == {}
 
 
