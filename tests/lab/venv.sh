@@ -15,6 +15,10 @@ if ! python3 -c 'import ensurepip' 2>/dev/null; then
     exit 1
   fi
 fi
+if [ -L "$directory" ]; then
+  echo "$directory is a link: what it leads to belongs to another checkout, where make makes it anew." >&2
+  exit 1
+fi
 echo "make the Python environment $directory (about a minute) ..."
 python3 -m venv --clear "$directory"
 log=$directory/install.log

@@ -18,12 +18,16 @@ BALLAST = "/opt/ballast"
 def fill(host: str) -> None:
     """To the last byte, for root too."""
     # It fails at the last byte, which is what is wanted.
-    on(host, f"fallocate --length $(df --output=avail --block-size=1 /opt | tail -n 1) {BALLAST} || true")
+    on(host, f"fallocate --length $(df --output=avail --block-size=1 /opt | tail -n 1) {BALLAST}.last || true")
     assert run("docker", "exec", hosts.container(host), "cp", "/bin/bash", "/opt/codecov/", check=False).returncode != 0, "it is not full"
 
 
+def nearly_fill(host: str, free_mb: int) -> None:
+    on(host, f"fallocate --length $(($(df --output=avail --block-size=1 /opt | tail -n 1) - {free_mb} * 1000000)) {BALLAST}")
+
+
 def make_room(host: str) -> None:
-    on(host, f"rm -f {BALLAST} /opt/codecov/bash")
+    on(host, f"rm -f {BALLAST} {BALLAST}.last /opt/codecov/bash")
 
 
 @contextlib.contextmanager

@@ -83,6 +83,7 @@ class Traffic:
     def __enter__(self) -> Traffic:
         if not self.stored:
             self._put()
+        assert self.stored, self.answers[PUT].failed
         self._pacer = threading.Thread(target=self._pace)
         self._pacer.start()
         return self

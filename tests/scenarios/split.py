@@ -70,8 +70,8 @@ def _without(names: t.Sequence[str], tree: t.Any) -> t.Any:
 
 @contextlib.contextmanager
 def clients(what: str, uploads: Uploads, at_least: int = 0) -> t.Iterator[None]:
-    """Clients ask and upload through the virtual address while the block runs; not one request may fail."""
-    with Load(URL, RATE, at_least=at_least) as load, uploads.one_after_the_other(pause=3):
+    """Clients ask and upload through the address of the deployment while the block runs; not one request may fail."""
+    with Load(uploads.url, RATE, at_least=at_least) as load, uploads.one_after_the_other(pause=3):
         before = len(uploads.accepted), len(uploads.refused)
         yield
     result, refused = load.result, uploads.refused[before[1] :]
