@@ -14,7 +14,7 @@ from lab import engine
 
 from .harness import OUTPUT, Bench
 
-# Those that make up to 15 hosts of their own run only when they are named. split_load and split_upgrade have not run as they are, see docs/strategy_2.md.
+# Those that make up to 15 hosts of their own run only when they are named.
 OF_SEVERAL_HOSTS = "split_"
 
 
