@@ -206,7 +206,8 @@ def test_what_redis_was_restarted_under() -> None:
 
 def test_what_ended_while_docker_could_not_restart_it() -> None:
     """Docker's list says that it runs, and goes on saying so (seen after a full disk with Docker 26.1)."""
-    containers = [{**CONTAINER, "Id": name, "Names": [f"/{name}"], "State": state} for name, state in (("a", "running"), ("b", "running"), ("c", "exited"), ("d", "running"))]
+    states = {"a": "running", "b": "running", "c": "exited", "d": "running"}
+    containers = [{**CONTAINER, "Id": name, "Names": [f"/{name}"], "State": state} for name, state in states.items()]
     details = {"a": inspected("10:00:00"), "b": inspected("10:00:00", running=False), "c": inspected("10:00:00", running=False), "d": TimeoutError("no answer")}
     assert [facts.state_of(container, details) for container in containers] == ["running", "exited", "exited", "running"]
     assert facts.ended_unnoticed(containers, details) == ["b"]
@@ -312,7 +313,8 @@ def test_an_engine_that_answers_with_an_error(engine: dict[str, Any], tmp_path: 
 def test_without_an_engine(tmp_path: Path) -> None:
     result = facts.collect(question(tmp_path))
     assert result["docker"]["running"] is False and result["docker"]["error"] == "No such file or directory"
-    assert result["deployment"] == {"containers": [], "ended_unnoticed": [], "older_than_redis": [], "active": None, "releases": [], "changing": False, "tls": False}
+    nothing = {"containers": [], "ended_unnoticed": [], "older_than_redis": [], "releases": []}
+    assert result["deployment"] == {**nothing, "active": None, "changing": False, "tls": False}
     assert result["disk"]["directory"]["path"] == str(tmp_path) and result["memory_mb"] > 100 and result["cpus"] >= 1
     assert result["python"]["yaml"] is True
     json.dumps(result)
