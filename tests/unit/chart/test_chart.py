@@ -159,7 +159,8 @@ def test_a_change_of_codecov_yml_replaces_the_pods_that_read_it_and_no_others() 
     given = values()
     changed = {**given, "config": {**given["config"], "content": {**given["config"]["content"], "site": {"a": 1}}}}
     before, after = pods(render(given)), pods(render(changed))
-    assert {name for name in before if before[name] != after[name]} == {"Deployment/codecov-api-blue", "Deployment/codecov-worker-blue", "Job/codecov-first-migrate"}
+    readers = {"Deployment/codecov-api-blue", "Deployment/codecov-worker-blue", "Job/codecov-first-migrate"}
+    assert {name for name in before if before[name] != after[name]} == readers
 
 
 def test_another_version_of_the_chart_replaces_no_pod() -> None:

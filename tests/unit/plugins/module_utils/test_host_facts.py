@@ -314,7 +314,7 @@ def test_without_an_engine(tmp_path: Path) -> None:
     result = facts.collect(question(tmp_path))
     assert result["docker"]["running"] is False and result["docker"]["error"] == "No such file or directory"
     nothing = {"containers": [], "ended_unnoticed": [], "older_than_redis": [], "releases": []}
-    assert result["deployment"] == {**nothing, "active": None, "changing": False, "tls": False}
+    assert result["deployment"] == {**nothing, "active": None, "shares": {}, "changing": False, "tls": False}
     assert result["disk"]["directory"]["path"] == str(tmp_path) and result["memory_mb"] > 100 and result["cpus"] >= 1
     assert result["python"]["yaml"] is True
     json.dumps(result)
