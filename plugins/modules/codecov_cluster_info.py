@@ -153,6 +153,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts im
 AT_ONCE = 8
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
+
 class Cluster(Api):
     """Questions to an API server about a namespace."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from cluster.harness import Cluster, running
 
-NEW = {"codecov_versions": {"api": "26.6.11", "worker": "26.6.11"}}
+NEW: dict[str, Any] = {"codecov_versions": {"api": "26.6.11", "worker": "26.6.11"}}
 BROKEN = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
 WEIGHT = "nginx.ingress.kubernetes.io/canary-weight"
 
