@@ -131,6 +131,8 @@ def in_contract_image(name: str, tests: str) -> Step:
 
 # Scenarios that `make test` leaves out, and why; `make scenario NAME=...` runs them.
 BY_HAND = {
+    "blue_green": "it takes about 15 minutes: each change goes on under load, and is killed in each of its tasks",
+    "blue_green_split": "it takes about 20 minutes, on five hosts",
     "resilience": "it keeps both processors busy for ten minutes, with which all tests together would take more than 25",
     "storage_cluster": "it takes about 7 minutes, and its numbers say something only where nothing else runs, see docs/storage_cluster.md",
     "strategy_2": "it takes about 25 minutes, as long as everything else",
