@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.covstack.selfhosted.plugins.filter.codecov_placement import codecov_placement
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _placement_rules, _plan, _rules, _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment, deployment_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import KINDS, Host, Placement, placement_of
@@ -223,3 +224,18 @@ def outline(project: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_kind_is_known() -> None:
     assert set(GROUPS) == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("groups", "way"),
+    [
+        ({}, "one_host"),
+        ({"codecov": ["a"]}, "one_host"),
+        ({"codecov": ["a"], "web": ["somebody-elses"], "kubernetes": ["somebody-elses"]}, "one_host"),
+        ({"codecov": ["a", "b"], "web": ["a"]}, "split"),
+        ({"codecov": ["a", "b"], "load_balancers": ["b"]}, "split"),
+        ({"codecov": ["a"], "kubernetes": ["a"]}, "cluster"),
+    ],
+)
+def test_which_way_the_groups_ask_for(groups: dict[str, list[str]], way: str) -> None:
+    assert codecov_placement(groups) == way
