@@ -123,7 +123,7 @@ def in_contract_image(name: str, tests: str) -> Step:
 # Scenarios that `make test` leaves out, and why; `make scenario NAME=...` runs them.
 BY_HAND = {
     "resilience": "it keeps both processors busy for ten minutes, with which all tests together would take more than 25",
-    "storage_cluster": "it takes about 7 minutes, and its numbers say something only where nothing else runs, see docs/storage_cluster.md",
+    "storage_cluster": "its tests alone take 4 minutes, and its numbers say something only where nothing else runs, see docs/storage_cluster.md",
     "strategy_2": "it takes about 25 minutes, as long as everything else",
 }
 
