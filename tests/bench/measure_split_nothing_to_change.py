@@ -9,6 +9,8 @@ import re
 import resource
 import typing as t
 
+from scenarios.split import changed
+
 from . import deployment, peers, split
 from .harness import Bench
 
@@ -46,7 +48,7 @@ def compare(bench: Bench) -> None:
         actions[f"deploy, nothing to change, {name}"] = once_more(name, inventory)
         actions[f"ansible -m ping, {name}"] = lambda inventory=inventory: peers.ping(inventory)  # type: ignore[misc]
     small, small_ping, large, large_ping = bench.together(actions, REPEAT)
-    wrong = {name: output for name, output in outputs.items() if split.changed(output)}
+    wrong = {name: output for name, output in outputs.items() if changed(output)}
     if wrong:
         raise RuntimeError(f"something changed, so this measured something else:\n{next(iter(wrong.values()))[-2000:]}")
     bench.ratio("nothing to change, 12 hosts / 3 hosts", large, small, at_most=1.5)

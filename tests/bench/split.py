@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import re
 import typing as t
 
 from lab import hosts, registry
@@ -60,8 +59,3 @@ def removed_after(*deployments: Groups) -> t.Iterator[None]:
         yield
     finally:
         hosts.destroy(*sorted({host(member) for groups in deployments for members in groups.values() for member in members}))
-
-
-def changed(output: str) -> int:
-    """What the run changed on all hosts together."""
-    return sum(int(number) for number in re.findall(r"changed=(\d+)", output))

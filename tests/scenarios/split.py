@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import typing as t
@@ -34,6 +35,16 @@ ASK = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy
 
 def on(host: str, script: str) -> str:
     return output("docker", "exec", hosts.container(host), "sh", "-euc", script)
+
+
+def executed(said: str) -> dict[str, int]:
+    """How many tasks ran on each host, as a playbook says at its end."""
+    return {host: int(number) for host, number in re.findall(r"^(\S+) +: ok=(\d+)", said, re.MULTILINE)}
+
+
+def changed(said: str) -> int:
+    """What the playbook changed on all hosts together."""
+    return sum(int(number) for number in re.findall(r"changed=(\d+)", said))
 
 
 def command(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, limit: str = "all", **settings: t.Any) -> list[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-import re
 import secrets
 import typing as t
 
@@ -14,21 +13,12 @@ import pytest
 import yaml
 from lab.shell import wait_until
 from scenarios.cluster import APP, BALANCER, INVENTORIES, OTHER_VERSION, STORAGE, VERSION, offer_other_version, version_of
-from scenarios.split import on, playbook
+from scenarios.split import changed, executed, on, playbook
 
 ALL = (BALANCER, APP, *STORAGE)
 QUESTIONS = 1
 LICENSE = {"enterprise_license": "{{ lookup('ansible.builtin.file', lab_directory ~ '/license') }}"}
 REDIS_HOST, REDIS_PORT = "sc-storage3", 6380
-
-
-def executed(said: str) -> dict[str, int]:
-    """How many tasks ran on each host."""
-    return {host: int(number) for host, number in re.findall(r"^(\S+) +: ok=(\d+)", said, re.MULTILINE)}
-
-
-def changed(said: str) -> int:
-    return sum(int(number) for number in re.findall(r"changed=(\d+)", said))
 
 
 def asked_only(said: str, *names: str) -> None:

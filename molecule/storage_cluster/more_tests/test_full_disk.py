@@ -19,6 +19,7 @@ from scenarios.uploads import Uploads
 
 STORAGE_HOST = "sc-storage2"
 FEW_MB = 150  # less than a percent of its disk
+REQUESTS = 100  # of each kind, while the last byte is gone
 REPAIR_AT_ONCE = {"stuck_upload_s": 5, "deadline_s": 120}
 
 
@@ -73,7 +74,8 @@ def test_a_storage_host(uploads: Uploads, bucket: Bucket, stored: dict[str, str]
             wait_until("it takes no more reports", lambda: not takes_reports(STORAGE_HOST), 120, 1)
             print(f"\nit took no more reports {time.monotonic() - started:.0f} s after its disk was nearly full")
             fill(STORAGE_HOST)
-            time.sleep(20)
+            enough = min(answers.asked for answers in traffic.answers.values()) + REQUESTS
+            wait_until("enough was asked of it", lambda: min(answers.asked for answers in traffic.answers.values()) >= enough, 120, 1)
         finally:
             make_room(STORAGE_HOST)
         started = time.monotonic()

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Callable
 
 import pytest
 from lab.shell import wait_until
-from scenarios.split import ASK, BALANCERS, DATA, WEB, holder, on, playbook, receives
+from scenarios.split import ASK, BALANCERS, DATA, WEB, changed, executed, holder, on, playbook, receives
 
 QUESTIONS = 1
 KEEPER = WEB[0]
@@ -18,8 +17,9 @@ KEEPER = WEB[0]
 def deploy() -> dict[str, int]:
     """How many tasks were executed on each host; none may say that it changed something."""
     said = playbook("deploy")
-    assert set(re.findall(r"changed=(\d+)", said)) == {"0"}, said[-3000:]
-    return {host: int(number) for host, number in re.findall(r"^(\S+) +: ok=(\d+)", said, re.MULTILINE)}
+    tasks = executed(said)
+    assert tasks and changed(said) == 0, said[-3000:]
+    return tasks
 
 
 def all_receive() -> bool:
@@ -58,8 +58,6 @@ def forget() -> None:
 def test_whatever_is_not_as_it_was_left_makes_a_complete_run(disturb: Callable[[], None]) -> None:
     disturb()
     wait_until("the workers are well", lambda: "unhealthy" not in on(WEB[1], "docker ps") and "starting" not in on(WEB[1], "docker ps"), 90, 1)
-    said = playbook("deploy")
-    executed = [int(number) for number in re.findall(r"ok=(\d+)", said)]
-    assert min(executed) > QUESTIONS * 5
+    assert min(executed(playbook("deploy")).values()) > QUESTIONS * 5
     wait_until("all receive", all_receive, 30, 0.5)
     assert min(deploy().values()) == QUESTIONS
