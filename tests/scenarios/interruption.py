@@ -9,9 +9,13 @@ import ssl
 import threading
 import time
 
+from lab.shell import wait_until
+
+PER_SECOND = 20
+
 
 class Interruption:
-    """A new connection every 50 ms, each with a second of patience."""
+    """Twenty new connections a second, each with a second of patience."""
 
     def __init__(self, address: str, path: str, expected: str = "", tls: ssl.SSLContext | None = None) -> None:
         self.address, self.path, self.expected, self.tls = address, path, expected, tls
@@ -26,7 +30,7 @@ class Interruption:
         return self
 
     def _pace(self) -> None:
-        while not self._stop.wait(0.05):
+        while not self._stop.wait(1 / PER_SECOND):
             thread = threading.Thread(target=self._ask)
             thread.start()
             self._threads.append(thread)
@@ -45,6 +49,11 @@ class Interruption:
             self.failed += 1
         finally:
             connection.close()
+
+    def goes_on(self, requests: int) -> None:
+        """Until so many more were asked: what a measurement has before and after what it measures."""
+        wanted = self.asked + requests
+        wait_until(f"{requests} more requests", lambda: self.asked >= wanted, 10 * requests / PER_SECOND)
 
     def __exit__(self, *_details: object) -> None:
         self._stop.set()

@@ -15,7 +15,7 @@ import time
 import typing as t
 import urllib.parse
 
-from lab.shell import ROOT
+from lab.shell import ROOT, wait_until
 
 sys.path.insert(0, str(ROOT / ".ansible/collections"))
 from ansible_collections.covstack.selfhosted.plugins.module_utils._container_probe import sign  # noqa: E402
@@ -93,6 +93,11 @@ class Traffic:
         self._pacer.join()
         for thread in self._threads:
             thread.join()
+
+    def goes_on(self, writes: int) -> None:
+        """Until so many more were written or failed."""
+        wanted = self.answers[PUT].asked + writes
+        wait_until(f"{writes} more writes", lambda: self.answers[PUT].asked >= wanted, 10 * writes / self.rate + PATIENCE)
 
     def _pace(self) -> None:
         begun = time.monotonic()

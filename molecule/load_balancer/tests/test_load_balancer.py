@@ -21,7 +21,7 @@ import pytest
 from lab import hosts
 from lab.load import Load
 from lab.shell import ROOT, output, run, wait_until
-from scenarios.interruption import Interruption
+from scenarios.interruption import PER_SECOND, Interruption
 
 SCENARIO = pathlib.Path(__file__).parents[1]
 ADDRESS = "10.111.0.100"
@@ -33,8 +33,7 @@ ASK = (
     " s.sendall(b'show stat -1 4 -1\\n'); print(s.makefile().read())"
 )
 RATE = 100
-# Seconds of a measurement before and after what it measures; nothing is waited for.
-UNDISTURBED = 3
+UNDISTURBED = 3 * PER_SECOND  # requests of a measurement, before and after what it measures
 DOCKERS_DNS = "127.0.0.11:"
 SPOOFED = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "https", "Forwarded": "for=1.2.3.4", "X-Real-IP": "1.2.3.4"}
 # LOAD_BALANCER_HOSTS: hosts that were made by hand, in an inventory of `lab inventory`.
@@ -87,8 +86,8 @@ def process(balancer: str) -> str:
     return on(balancer, "systemctl show --property=MainPID --value haproxy").strip()
 
 
-def count(method: str) -> int:
-    return sum(int(on(host, f"cat /run/backend-{method}.count 2>/dev/null | wc -c")) for host in WEB)
+def count(*methods: str) -> int:
+    return sum(int(on(host, f"cat /run/backend-{method}.count 2>/dev/null | wc -c")) for host in WEB for method in methods)
 
 
 class Uploads:
@@ -184,7 +183,8 @@ def test_a_server_is_drained_and_put_back_without_a_failed_request() -> None:
             roll("drain", server)
             assert not any(receives(balancer, server) for balancer in BALANCERS)
             before = on(server, "cat /run/backend-*.count | wc -c")
-            time.sleep(UNDISTURBED)
+            enough = count("GET", "POST") + 2 * RATE
+            wait_until("the other server gets requests", lambda enough=enough: count("GET", "POST") > enough, 30, 0.2)
             assert on(server, "cat /run/backend-*.count | wc -c") == before, "a drained server gets nothing"
             roll("put_back", server)
             assert all(receives(balancer, server) for balancer in BALANCERS)
@@ -296,12 +296,12 @@ def test_put_back_of_a_server_that_is_not_ready_says_why(tmp_path: pathlib.Path)
 
 def test_a_killed_server_leaves_in_seconds_and_nothing_is_done_twice() -> None:
     with Load(URL, rate=RATE, paths=["/load"]) as load, Uploads() as uploads, Interruption(ADDRESS, "/probe") as interruption:
-        time.sleep(UNDISTURBED)
+        interruption.goes_on(UNDISTURBED)
         started = time.monotonic()
         run("docker", "kill", hosts.container(WEB[1]))
         wait_until("it leaves", lambda: not any(receives(balancer, WEB[1]) for balancer in BALANCERS), 20, 0.1)
         left = time.monotonic() - started
-        time.sleep(UNDISTURBED)
+        interruption.goes_on(UNDISTURBED)
     print(f"\nkilled server: out after {left:.1f} s; of {load.result.requests} requests {load.result.failed} failed, of {uploads.sent} uploads"
           f" {uploads.sent - uploads.accepted}; longest time without an answer {interruption.seconds:.2f} s; p99 {load.result.p99 * 1000:.0f} ms")
     hosts.restart(WEB[1])
@@ -315,10 +315,10 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
     active = str(holder())
     other = next(name for name in BALANCERS if name != active)
     with Interruption(ADDRESS, "/probe") as interruption, Load(URL, rate=20, paths=["/load"]) as load:
-        time.sleep(UNDISTURBED)
+        interruption.goes_on(UNDISTURBED)
         run("docker", "kill", hosts.container(active))
         wait_until("the other one holds the address", lambda: holder() == other, 20, 0.1)
-        time.sleep(UNDISTURBED)
+        interruption.goes_on(UNDISTURBED)
     print(f"\nkilled active balancer: {interruption.seconds:.1f} s without an answer ({load.result.failed} of {load.result.requests} requests failed)")
     assert interruption.seconds < 6
     said = roll("drain", WEB[0])
@@ -331,7 +331,7 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
     with Interruption(ADDRESS, "/probe") as interruption:
         hosts.restart(active)
         wait_until("it runs again", lambda: receives(active, WEB[0]), 30, 0.5)
-        time.sleep(2 * UNDISTURBED)
+        interruption.goes_on(2 * UNDISTURBED)
     assert holder() == other, "the address stays where it is"
     print(f"its return: {interruption.seconds:.2f} s without an answer, {interruption.failed} failed")
     assert interruption.failed == 0
@@ -341,10 +341,10 @@ def test_a_killed_active_balancer_is_followed_by_the_other_one() -> None:
 def test_a_balancer_whose_haproxy_does_not_answer_gives_the_address_up() -> None:
     active = str(holder())
     with Interruption(ADDRESS, "/probe") as interruption:
-        time.sleep(UNDISTURBED)
+        interruption.goes_on(UNDISTURBED)
         on(active, "kill -STOP $(pgrep --exact haproxy)")
         wait_until("the other one holds the address", lambda: holder() not in (active, None), 20, 0.1)
-        time.sleep(UNDISTURBED)
+        interruption.goes_on(UNDISTURBED)
     on(active, "kill -CONT $(pgrep --exact haproxy)")
     print(f"\nfrozen HAProxy: {interruption.seconds:.1f} s without an answer")
     assert interruption.seconds < 10

@@ -37,9 +37,9 @@ RATE = 5  # writes a second, and as many reads
 def measured(what: str, bucket: Bucket, stored: dict[str, str], uploads: Uploads) -> t.Iterator[Traffic]:
     before = len(uploads.accepted), len(uploads.refused)
     with uploads.one_after_the_other(pause=1), Traffic(bucket, RATE, stored) as traffic:
-        time.sleep(3)  # of undisturbed service first
+        traffic.goes_on(3 * RATE)
         yield traffic
-        time.sleep(5)
+        traffic.goes_on(5 * RATE)
     accepted, refused = len(uploads.accepted) - before[0], len(uploads.refused) - before[1]
     print(f"\n{what}: PUT {traffic.answers[PUT]}; GET {traffic.answers[GET]}; {accepted} uploads accepted, {refused} refused")
     for problem in (traffic.answers[PUT].failed + traffic.answers[GET].failed)[:5]:
@@ -64,7 +64,7 @@ def test_a_killed_storage_host(uploads: Uploads, bucket: Bucket, stored: dict[st
         run("docker", "kill", hosts.container(chosen))
         wait_until("it gets no requests", lambda: not receives(BALANCER, chosen, "storage"), 20, 0.1)
         print(f"\nout after {time.monotonic() - started:.1f} s")
-        time.sleep(25)  # longer than an election and what follows it
+        killed.goes_on(25 * RATE)  # longer than an election and what follows it
     with measured(f"{kind} back", bucket, stored, uploads) as back:
         hosts.restart(chosen)
         wait_until("it gets requests again", all_receive, BACK_WITHIN, 0.5)

@@ -19,7 +19,7 @@ from lab import hosts
 from lab.load import Load, UploadStream
 from lab.shell import ROOT, LabError, run, wait_until
 from scenarios.disks import full_disk
-from scenarios.interruption import Interruption
+from scenarios.interruption import PER_SECOND, Interruption
 from scenarios.playbooks import kill_all_of
 from scenarios.split import (
     ADDRESS,
@@ -81,9 +81,9 @@ def measured(what: str, uploads: Uploads, uploading: bool = True) -> t.Iterator[
     stream = uploads.one_after_the_other(pause=1) if uploading else contextlib.nullcontext()
     tls = ssl.create_default_context(cafile=AUTHORITY)
     with stream, Load(URL, LOAD_RATE) as load, Interruption(ADDRESS, "/api_health/", "is live!", tls) as interruption:
-        time.sleep(2)  # of undisturbed service first
+        interruption.goes_on(2 * PER_SECOND)
         yield interruption
-        time.sleep(3)
+        interruption.goes_on(3 * PER_SECOND)
     accepted, refused = len(uploads.accepted) - before[0], len(uploads.refused) - before[1]
     print(
         f"\n{what}: {interruption.seconds:.1f} s without an answer; {load.result.failed} of {load.result.requests} requests failed;"
@@ -109,7 +109,7 @@ def test_a_killed_web_and_worker_host(uploads: Uploads) -> None:
         run("docker", "kill", hosts.container(WEB[1]))
         wait_until("it gets no requests", lambda: none_receives(WEB[1]), 20, 0.1)
         print(f"\nout after {time.monotonic() - started:.1f} s")
-        time.sleep(12)  # longer than what a request to the killed host is given
+        interruption.goes_on(12 * PER_SECOND)  # longer than what a request to the killed host is given
     assert interruption.seconds < 5
     with measured("its return", uploads) as interruption:
         hosts.restart(WEB[1])
@@ -121,7 +121,7 @@ def test_a_worker_host_killed_while_it_processes(uploads: Uploads) -> None:
     """What it had begun waits for the broker's visibility timeout (15 minutes), or for `repair`; another host then does it."""
     with measured("worker host killed while it processes", uploads, uploading=False) as interruption:
         with Load(URL, UPLOAD_RATE, uploads=UploadStream(SLUG, uploads.token, UPLOAD_RATE)) as load:
-            time.sleep(8)  # an upload takes 5 s
+            wait_until("it has tasks under way", lambda: holds(WEB[1]) > 0, 30, 0.2)
             run("docker", "kill", hosts.container(WEB[1]))
             killed = time.monotonic()
         uploads.accepted += load.result.accepted
@@ -141,7 +141,7 @@ def test_a_killed_active_balancer(uploads: Uploads) -> None:
     with measured("active balancer killed", uploads) as interruption:
         run("docker", "kill", hosts.container(killed))
         wait_until("the other one holds the address", lambda: holder() == other, 20, 0.1)
-        time.sleep(10)
+        interruption.goes_on(10 * PER_SECOND)
     assert interruption.seconds < 6
     with measured("its return", uploads) as interruption:
         hosts.restart(killed)
@@ -155,7 +155,7 @@ def test_postgres(uploads: Uploads, how: str) -> None:
     with measured(f"PostgreSQL {how}", uploads) as interruption:
         kill_container(DATA, "codecov-postgres-1") if how == "killed" else on(DATA, "docker restart codecov-postgres-1")
         wait_until("the hosts have noticed, and all receive", all_receive, 60, 0.2)
-        time.sleep(5)
+        interruption.goes_on(5 * PER_SECOND)
     assert interruption.seconds < 20
 
 
@@ -213,7 +213,7 @@ def test_redis(uploads: Uploads) -> None:
             with measured(f"Redis {how}", uploads, uploading=False) as interruption:
                 kill_container(DATA, "codecov-redis-1") if how == "killed" else on(DATA, "docker restart codecov-redis-1")
                 wait_until("the hosts have noticed, and all receive", all_receive, 60, 0.2)
-                time.sleep(5)
+                interruption.goes_on(5 * PER_SECOND)
             assert interruption.seconds < 20
             assert queued() == tasks
     before = len(uploads.refused)
