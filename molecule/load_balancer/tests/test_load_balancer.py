@@ -239,6 +239,20 @@ def test_a_drain_waits_for_requests_that_began_before_a_reload() -> None:
     roll("put_back", WEB[0])
 
 
+def test_a_password_that_cannot_be_read_is_not_replaced_by_another() -> None:
+    password = "/etc/covstack/load_balancer/vrrp_password.conf"
+    known = on("lb2", f"cat {password}")
+    on("lb1", f"rm {password}")
+    on("lb2", f"mv {password} {password}.aside && mkdir {password}")
+    try:
+        assert "load_balancer_password: is generated once for all balancers" in playbook("converge", fails=True)
+        assert on("lb1", f"ls {password} 2>/dev/null || true") == ""
+    finally:
+        on("lb2", f"rmdir {password} && mv {password}.aside {password}")
+    assert known not in playbook("converge")
+    assert on("lb1", f"cat {password}") == on("lb2", f"cat {password}") == known
+
+
 def web_servers(first: str, second: str, port: int) -> list[dict[str, t.Any]]:
     return [{"name": WEB[0], "address": first, "port": port}, {"name": WEB[1], "address": second, "port": port}]
 
