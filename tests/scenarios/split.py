@@ -25,6 +25,7 @@ ADDRESS = "10.111.0.120"
 URL = f"https://{ADDRESS}"
 AUTHORITY = CACHE / f"{ADDRESS}-certificate.pem"
 BALANCERS, WEB, DATA = ("s2-lb1", "s2-lb2"), ("s2-app1", "s2-app2"), "s2-data"
+STORAGE = ("s2-storage1", "s2-storage2", DATA)
 RATE = 80  # requests a second: what two cores carry beside a running playbook, hosts included
 NEW = {"api": "26.7.6", "worker": "26.7.6"}
 # STRATEGY_2_HOSTS: hosts that were made by hand, in an inventory of `lab inventory`.

@@ -27,6 +27,7 @@ from scenarios.split import (
     BALANCERS,
     DATA,
     NEW,
+    STORAGE,
     URL,
     WEB,
     active,
@@ -70,8 +71,8 @@ def all_receive() -> bool:
     return holder() is not None and all(receives(balancer, server) for balancer in BALANCERS for server in WEB)
 
 
-def none_receives(server: str) -> bool:
-    return not any(receives(balancer, server) for balancer in BALANCERS)
+def none_receives(server: str, backend: str = "web") -> bool:
+    return not any(receives(balancer, server, backend) for balancer in BALANCERS)
 
 
 @contextlib.contextmanager
@@ -133,6 +134,21 @@ def test_a_worker_host_killed_while_it_processes(uploads: Uploads) -> None:
     hosts.restart(WEB[1])
     assert begun > 0, "the killed host had nothing to do"
     assert interruption.seconds < 5
+
+
+def test_a_killed_storage_host(uploads: Uploads) -> None:
+    """The others take and give reports, and each is processed. Scenario storage_cluster kills the one that leads, too."""
+    refused = len(uploads.refused)
+    with measured("storage host killed", uploads) as interruption:
+        run("docker", "kill", hosts.container(STORAGE[0]))
+        wait_until("it gets no requests", lambda: none_receives(STORAGE[0], "storage"), 20, 0.1)
+        interruption.goes_on(25 * PER_SECOND)  # longer than the election of another leader and what follows it
+    assert interruption.seconds < 5
+    with measured("its return", uploads) as interruption:
+        hosts.restart(STORAGE[0])
+        wait_until("it gets requests again", lambda: all(receives(balancer, STORAGE[0], "storage") for balancer in BALANCERS), 180, 0.5)
+    assert interruption.seconds < 5
+    assert len(uploads.refused) == refused, uploads.refused[refused:]
 
 
 def test_a_killed_active_balancer(uploads: Uploads) -> None:

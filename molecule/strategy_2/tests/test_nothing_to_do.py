@@ -8,7 +8,7 @@ from typing import Callable
 
 import pytest
 from lab.shell import wait_until
-from scenarios.split import ASK, BALANCERS, DATA, WEB, changed, executed, holder, on, playbook, receives
+from scenarios.split import ASK, BALANCERS, DATA, STORAGE, WEB, changed, executed, holder, on, playbook, receives
 
 QUESTIONS = 1
 KEEPER = WEB[0]
@@ -36,7 +36,7 @@ def test_each_host_is_asked_once_and_one_proves_the_deployment() -> None:
     asked = deploy()
     # What is done once for all is counted where it is done.
     others = {host: number for host, number in asked.items() if host != KEEPER}
-    assert set(others) == {*BALANCERS, *WEB[1:], DATA} and sorted(others.values())[:-1] == [QUESTIONS] * (len(others) - 1)
+    assert set(others) == {*BALANCERS, *WEB[1:], *STORAGE} and sorted(others.values())[:-1] == [QUESTIONS] * (len(others) - 1)
     assert asked[KEEPER] <= 8
 
 
