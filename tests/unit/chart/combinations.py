@@ -33,7 +33,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "load balancer": {"expose": "load_balancer", "load_balancer": {"annotations": {"a": "b"}, "source_ranges": ["10.0.0.0/8"]}},
     "internal": {"expose": "internal"},
     "no autoscaling": {"autoscaling": {"enabled": False}},
-    "schedule": {"autoscaling": {"schedule": SCHEDULE}},
+    "schedule": {"autoscaling": {"schedule": SCHEDULE, "maximum": {"worker": 16}}},
     "External Secrets": {"secrets": {"source": "external_secrets", "store": "vault", "keys": {"cookie_secret": "codecov/cookie"}}},
     "existing Secret": {"secrets": {"source": "existing", "name": "ours"}, "ca_secret": "scm-ca-cert"},
     "identity": {"identity": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/codecov"}, "labels": {"azure.workload.identity/use": "true"}}},

@@ -15,6 +15,7 @@ Objects = list[Object]
 Findings = Iterator[str]
 
 MOVING = ("latest", "latest-stable", "latest-calver", "rolling", "stable")
+SPREAD_OVER = {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
 AMOUNTS = {"cpu", "memory"}
 
 
@@ -124,6 +125,26 @@ def secrets_for_the_group(objects: Objects) -> Findings:
             yield f"{name} mounts a whole Secret, or for everybody"
         if secrets and not pod["spec"]["securityContext"].get("fsGroup", 0) > 0:
             yield f"{name} has no group for its Secrets"
+
+
+def available(objects: Objects) -> Findings:
+    """No request or task is lost to an update, the drain of a node, or the loss of one."""
+    budgets = [item["spec"]["selector"]["matchLabels"] for item in of_kind(objects, "PodDisruptionBudget").values()]
+    for name, item in of_kind(objects, "Deployment").items():
+        pod, strategy = item["spec"]["template"], item["spec"].get("strategy", {})
+        [container] = pod["spec"]["containers"]
+        takes_requests, grace = bool(container.get("ports")), pod["spec"].get("terminationGracePeriodSeconds", 30)
+        is_idle = item["spec"].get("replicas") == 0
+        wanted = {
+            "takes pods away before others are there": strategy.get("rollingUpdate", {}).get("maxUnavailable") == 0,
+            "does not say when it is ready": "readinessProbe" in container and "startupProbe" in container,
+            "takes requests to its end": not takes_requests or "sleep" in json.dumps(container.get("lifecycle", {}).get("preStop")),
+            "has no time for its tasks": takes_requests or grace > 60,
+            "is not spread": {one["topologyKey"] for one in pod["spec"].get("topologySpreadConstraints", [])} == SPREAD_OVER,
+            "may be on one node": bool(pod["spec"].get("affinity", {}).get("podAntiAffinity")),
+            "goes with a drained node": is_idle or any(selects({"matchLabels": budget}, pod["metadata"]["labels"]) for budget in budgets),
+        }
+        yield from (f"{name} {finding}" for finding, is_right in wanted.items() if not is_right)
 
 
 # --- who may connect --------------------------------------------------------------------------------------------------------------

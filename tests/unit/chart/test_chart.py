@@ -31,7 +31,18 @@ from ansible_collections.covstack.selfhosted.tests.unit.chart.chart import (
     run,
     schema_errors,
 )
-from ansible_collections.covstack.selfhosted.tests.unit.chart.combinations import CLEAR, PEER, PLAIN, SCHEDULE, VARIATIONS, Case, every_case, values
+from ansible_collections.covstack.selfhosted.tests.unit.chart.combinations import (
+    CLEAR,
+    COMMON,
+    DIGEST,
+    PEER,
+    PLAIN,
+    SCHEDULE,
+    VARIATIONS,
+    Case,
+    every_case,
+    values,
+)
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import merged
 
 EXAMPLES = sorted((CHART / "values").glob("*.yaml"))
@@ -332,6 +343,23 @@ def test_a_schedule_changes_the_minimum_and_may_do_nothing_else() -> None:
 def test_every_service_of_the_application_survives_the_drain_of_a_node() -> None:
     objects = render(values())
     assert set(of_kind(objects, "PodDisruptionBudget")) == set(of_kind(objects, "Deployment"))
+
+
+def test_every_pod_goes_where_it_is_sent() -> None:
+    """The scheduled ones, too."""
+    given = merged(values("scheduling"), {"schedule": {"entries": [day({"api": 2})]}})
+    for name, pod in pods(render(given)).items():
+        spec = pod["spec"]
+        assert (spec["priorityClassName"], spec["nodeSelector"], spec["imagePullSecrets"]) == ("high", {"a": "b"}, [{"name": "registry"}]), name
+        assert spec["tolerations"] == [{"key": "k", "operator": "Exists"}], name
+
+
+def test_every_image_comes_from_the_mirror() -> None:
+    given = values(**COMMON["mirror and digests"])
+    containers = {name: pod["spec"]["containers"][0] for name, pod in pods(render(given)).items()}
+    assert {name for name, container in containers.items() if not container["image"].startswith("mirror.example.com/codecov/")} == set()
+    assert containers["Deployment/codecov-api-blue"]["image"].endswith(f":26.7.6@{DIGEST}")
+    assert {container["imagePullPolicy"] for container in containers.values()} == {"Always"}
 
 
 # --- the way in, and colours ------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ def findings(objects: policies.Objects, given: set[str]) -> dict[str, list[str]]
         "selecting_one": policies.selecting_one(objects),
         "complete": policies.complete(objects, given),
         "secrets_for_the_group": policies.secrets_for_the_group(objects),
+        "available": policies.available(objects),
     }
     return {name: lines for name, lines in ((name, list(each)) for name, each in found.items()) if lines}
 
@@ -159,6 +160,22 @@ DEFECTS: dict[str, tuple[Callable[[policies.Objects], object], dict[str, list[st
     "Secret without a group": (
         lambda objects: spec(objects, API)["securityContext"].pop("fsGroup"),
         {"secrets_for_the_group": [f"{API} has no group for its Secrets"]},
+    ),
+    "pods that go first": (
+        lambda objects: kind(objects, "Deployment", "codecov-api-blue")["spec"].pop("strategy"),
+        {"available": ["codecov-api-blue takes pods away before others are there"]},
+    ),
+    "always ready": (lambda objects: container(objects, API).pop("readinessProbe"), {"available": ["codecov-api-blue does not say when it is ready"]}),
+    "no drain": (lambda objects: container(objects, API).pop("lifecycle"), {"available": ["codecov-api-blue takes requests to its end"]}),
+    "killed tasks": (
+        lambda objects: put(spec(objects, "Deployment/codecov-worker-blue"), terminationGracePeriodSeconds=60),
+        {"available": ["codecov-worker-blue has no time for its tasks"]},
+    ),
+    "one zone": (lambda objects: spec(objects, API)["topologySpreadConstraints"].pop(), {"available": ["codecov-api-blue is not spread"]}),
+    "one node": (lambda objects: spec(objects, API).pop("affinity"), {"available": ["codecov-api-blue may be on one node"]}),
+    "no budget": (
+        lambda objects: objects.remove(kind(objects, "PodDisruptionBudget", "codecov-api-blue")),
+        {"available": ["codecov-api-blue goes with a drained node"]},
     ),
 }  # fmt: skip
 
