@@ -145,6 +145,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "embedded storage without a path": ({"expose": {"type": "load_balancer"}}, "/expose/storage"),
     "cron": ({"schedule": {"entries": [{"name": "a", "cron": "daily", "timeZone": "UTC", "minimum": {"api": 1}}]}}, "/schedule/entries/0/cron"),
     "no store": ({"config": {"externalSecrets": {"enabled": True}}}, "/config/externalSecrets/store"),
+    "ingress without a host": ({"url": {"hostname": ""}}, "/url/hostname"),
+    "embedded data with more than one replica": ({"platform": {"postgres": {"replicas": 2}}}, "replicas"),
     "quantity": ({"platform": {"postgres": {"resources": {"limits": {"memory": "much"}}}}}, "/platform/postgres/resources/limits/memory"),
 }
 
