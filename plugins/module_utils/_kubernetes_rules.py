@@ -315,7 +315,7 @@ def _ingress_class(deployment: Deployment, cluster: Cluster) -> Problems:
 
 
 def _resolution(deployment: Deployment, cluster: Cluster) -> Problems:
-    """Who runs the tasks is taken for a client. The name of an ingress may get its record with the first release."""
+    """Who runs the tasks is taken for a client. The name of an ingress may get its record with the first release, unless the storage is behind it."""
     for name, answer in cluster["names"].items():
         message = f"{name} does not resolve where the tasks run ({answer['error']})"
         if answer["resolves"]:
@@ -323,8 +323,15 @@ def _resolution(deployment: Deployment, cluster: Cluster) -> Problems:
         if name != deployment.hostname:
             yield error("codecov_storage.host", f"{message}, and clients upload straight to it", "enter it into DNS, or give the public name of your storage")
         elif not _given(deployment)["connect_to"]:
-            way_out = "enter it into DNS, or give codecov_kubernetes.connect_to for proofs until then; CI clients, browsers and pods need it"
-            yield warning("codecov_url", message, way_out)
+            yield _unresolved_url(deployment, message)
+
+
+def _unresolved_url(deployment: Deployment, message: str) -> Problem:
+    if deployment.mode("storage") == "embedded":
+        way_out = "enter it into DNS; or give codecov_kubernetes.connect_to, if clients and pods resolve it and this machine alone does not"
+        return error("codecov_url", f"{message}, and clients and pods reach the embedded storage by it", way_out)
+    way_out = "enter it into DNS, or give codecov_kubernetes.connect_to for proofs until then; CI clients, browsers and pods need it"
+    return warning("codecov_url", message, way_out)
 
 
 def _permissions(deployment: Deployment, cluster: Cluster) -> Problems:

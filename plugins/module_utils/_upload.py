@@ -40,6 +40,8 @@ TOKEN_MARK = "covstack-upload-token="
 IMAGE_TOKEN_MARK = "covstack-image-token="
 # As the gateway routes them.
 SHORT_NAMES = {"github": "gh", "github_enterprise": "ghe", "gitlab": "gl", "gitlab_enterprise": "gle", "bitbucket": "bb", "bitbucket_server": "bbs"}
+# Without it Django's shell looks for a script on its standard input once; one that arrives later is typed, line by line, into an interactive console.
+READ_SCRIPT = "import sys; exec(sys.stdin.read())"
 # Run by `manage.py shell` in a container of the application. Private, because the API takes any token for a public repository.
 PROBE_REPOSITORY_SCRIPT = """
 from shared.django_apps.codecov_auth.models import Owner
@@ -360,7 +362,7 @@ def tokens_of_probe_repository(options: Mapping[str, Any]) -> tuple[str, str | N
     container = choose(web, options["slot"])
     if container is None:
         raise EngineError(f"No running container of the deployment {options['deployment']!r} can make the probe repository. Start it, or pass a token.")
-    shell = f"cd /app/apps/codecov-api && exec {options['python']} manage.py shell"
+    shell = f"cd /app/apps/codecov-api && exec {options['python']} manage.py shell --command '{READ_SCRIPT}'"
     output = engine.execute(container, ["sh", "-c", shell], 60.0, probe_repository_script(options["service"], options["slug"]))
     token = token_in(output.stdout)
     if token is None:

@@ -4,53 +4,51 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import re
 import tempfile
 import typing as t
 
-from cluster.harness import CHART, Cluster, running
+from cluster.harness import CHART, Cluster, State, running
 
 from .harness import Bench
 
 TASKS_AT_MOST = 12
-SETTINGS: dict[str, t.Any] = {"codecov_smoke": "never"}  # the bare upgrades make revisions that no upload has proved
 NOTE = """\
 The API server is a stand-in in Python (tests/cluster): it keeps objects, and every pod and job is well at once. A real one answers faster, and makes Helm
-wait for the migration and the pods."""
+wait for the migration and the pods. Each run begins with the cluster as the first deployment left it."""
 
 
 def measure(bench: Bench) -> None:
     with tempfile.TemporaryDirectory() as directory, running(pathlib.Path(directory)) as cluster:
-        cluster.play("deploy", **SETTINGS)
+        deployed = cluster.state_after(cluster.empty, "deploy")
         values = pathlib.Path(directory) / "values.json"
         values.write_text(cluster.helm("get", "values", "codecov", "--output", "json"))
-        compare(bench, cluster, values)
+        compare(bench, cluster, deployed, values)
 
 
-def compare(bench: Bench, cluster: Cluster, values: pathlib.Path) -> None:
+def compare(bench: Bench, cluster: Cluster, deployed: State, values: pathlib.Path) -> None:
     outputs: list[str] = []
     chart = ["codecov", str(CHART), "--values", str(values)]
 
     def deploy() -> None:
-        before = newest(cluster)
-        outputs.append(cluster.play("deploy", **SETTINGS))
-        if newest(cluster) != before:
-            raise RuntimeError(f"there is a new revision, so this measured something else:\n{outputs[-1][-2000:]}")
+        outputs.append(cluster.play("deploy"))
+        written = cluster.writes()
+        if written:
+            raise RuntimeError(f"there was something to change, so this measured something else: {', '.join(written)}\n{outputs[-1][-2000:]}")
+
+    def upgrade() -> None:
+        cluster.helm("upgrade", "--install", *chart, "--wait", "--atomic", "--timeout", "5m")
+        if "create Secret/sh.helm.release.v1.codecov.v2" not in cluster.writes():
+            raise RuntimeError("Helm made no revision, so this measured something else")
 
     actions: dict[str, t.Callable[[], object]] = {
         "deploy, nothing to change": deploy,
-        "helm upgrade --install": lambda: cluster.helm("upgrade", "--install", *chart, "--wait", "--atomic", "--timeout", "5m"),
+        "helm upgrade --install": upgrade,
         "helm template": lambda: cluster.helm("template", *chart),
     }
-    ours, bare, rendering = bench.together(actions, repeat=5)
+    ours, bare, rendering = bench.together(actions, repeat=5, before=dict.fromkeys(actions, lambda: cluster.begin(deployed)))
     bench.ratio("deploy, nothing to change / helm upgrade --install", ours, bare, at_most=2.0)
     bench.value("rendering the whole chart", rendering.best, "s", at_most=1)
     bench.value("tasks executed, nothing to change", float(re.findall(r"ok=(\d+)", outputs[-1])[-1]), "", at_most=TASKS_AT_MOST)
     bench.note(NOTE)
-
-
-def newest(cluster: Cluster) -> int:
-    """The revision that Helm made last."""
-    return max(int(entry["revision"]) for entry in json.loads(cluster.helm("history", "codecov", "--output", "json")))

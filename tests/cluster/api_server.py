@@ -33,6 +33,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 Object = dict[str, t.Any]
+Objects = dict[tuple[str, str, str | None, str], Object]
 
 LONGEST_MESSAGE = 60000
 VERSION = {"major": "1", "minor": "34", "gitVersion": "v1.34.2", "platform": "linux/amd64"}
@@ -102,11 +103,21 @@ class Store:
     """Objects by place, and every change as an event."""
 
     def __init__(self) -> None:
-        self.objects: dict[tuple[str, str, str | None, str], Object] = {}
+        self.objects: Objects = {}
         self.events: list[tuple[int, str, tuple[str, str, str | None], Object]] = []
         self.changed = threading.Condition()
         self.versions = itertools.count(1)
         self.writes: list[str] = []
+
+    def copy(self) -> Objects:
+        """All objects as they are now."""
+        with self.changed:
+            return copy.deepcopy(self.objects)
+
+    def replace(self, objects: Objects) -> None:
+        """Be what a copy was, and forget what has been written since."""
+        with self.changed:
+            self.objects, self.writes = copy.deepcopy(objects), []
 
     def get(self, place: Place) -> Object | None:
         return self.objects.get((*place.collection, str(place.name)))

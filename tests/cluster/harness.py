@@ -9,6 +9,7 @@ tests/integration/stack: one container stands for all pods of its service.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -21,12 +22,13 @@ from typing import Any
 import yaml
 from lab import license
 
-from .api_server import Server
+from .api_server import VERSION, Objects, Server
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "charts" / "codecov"
 # Helm 4 needs a newer kubernetes.core than the one that comes with the supported versions of Ansible here.
-HELM = REPOSITORY / ".cache" / "helm" / "3" / "helm"
+HELMS = {version: REPOSITORY / ".cache" / "helm" / version / "helm" for version in ("3", "4")}
+HELM = HELMS["3"]
 NAMESPACE = "ours"
 SECRET = "correct-horse-battery"
 STACK = "covstack-it-cluster"
@@ -48,20 +50,31 @@ def stack(state: str, directory: pathlib.Path) -> None:
         raise RuntimeError(f"the application does not come {state}:\n{result.stdout}{result.stderr}")
 
 
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What a playbook left: the objects of the cluster, what was written for them, and what it said. Any number of tests can begin with it."""
+
+    objects: Objects
+    written: tuple[str, ...] = ()
+    output: str = ""
+
+
 class Cluster:
     """The stand-in, and an inventory for it. `address` is where the application answers."""
 
     def __init__(self, directory: pathlib.Path, server: Server, address: str = "") -> None:
         self.server, self.kubeconfig = server, directory / "kubeconfig"
+        self.empty = State(server.store.copy())
         server.write_kubeconfig(self.kubeconfig)
         self.inventory = directory / "hosts.yml"
         local = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": sys.executable}
         self.secrets = {"enterprise_license": license.make(), "github_client_secret": SECRET}
+        self.kubernetes = {"kubeconfig": str(self.kubeconfig), "namespace": NAMESPACE, "helm": str(HELM), "connect_to": address}
         settings = {
             "codecov_url": STACK_URL,
             "codecov_providers": {"github": {"client_id": "0123456789abcdef"}},
             "codecov_secrets": self.secrets,
-            "codecov_kubernetes": {"kubeconfig": str(self.kubeconfig), "namespace": NAMESPACE, "helm": str(HELM), "connect_to": address},
+            "codecov_kubernetes": self.kubernetes,
             # Requests go through this machine's one edge, beside everything else that it does.
             "codecov_health": {"maximum_ms": 8000},
         }
@@ -70,15 +83,28 @@ class Cluster:
 
     def play(self, verb: str, *arguments: str, fails: bool = False, **more: Any) -> str:
         """Run a playbook; its output, in which no secret may be."""
-        command = ["-i", str(self.inventory), f"covstack.selfhosted.{verb}", "-e", json.dumps(more), *arguments]
+        command = ["-i", str(self.inventory), f"covstack.selfhosted.{verb}", *arguments, "-e", json.dumps(more)]
         result = ansible_playbook(*command, ANSIBLE_CALLBACK_RESULT_FORMAT="yaml")
         output = result.stdout + result.stderr
         assert (result.returncode != 0) == fails, output
         assert SECRET not in output
         return output
 
-    def helm(self, *arguments: str) -> str:
-        command = [str(HELM), *arguments, "--namespace", NAMESPACE, "--kubeconfig", str(self.kubeconfig)]
+    def begin(self, state: State) -> None:
+        """Be as that state was, and right in every other way."""
+        self.server.store.replace(state.objects)
+        self.server.version = VERSION
+        self.server.forbidden.clear()
+        self.server.absent.clear()
+
+    def state_after(self, begin: State, verb: str, *arguments: str, **more: Any) -> State:
+        """What a playbook makes of a state."""
+        self.begin(begin)
+        output = self.play(verb, *arguments, **more)
+        return State(self.server.store.copy(), tuple(self.writes()), output)
+
+    def helm(self, *arguments: str, version: str = "3") -> str:
+        command = [str(HELMS[version]), *arguments, "--namespace", NAMESPACE, "--kubeconfig", str(self.kubeconfig)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def writes(self) -> list[str]:
@@ -96,7 +122,7 @@ def serving() -> Iterator[Server]:
     """The stand-in alone."""
     server = Server()
     server.execute = lambda service: ["docker", "exec", "--interactive", f"{STACK}-{service}"]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()  # it ends that soon
     try:
         yield server
     finally:

@@ -6,44 +6,39 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
 from cluster.api_server import Place
-from cluster.harness import NAMESPACE, SECRET, Cluster, running
+from cluster.harness import NAMESPACE, SECRET, Cluster, State
 
 BROKEN: dict[str, Any] = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running(tmp_path_factory.mktemp("cluster")) as found:
-        yield found
+def refused(cluster: Cluster, deployed: State) -> State:
+    """After a deployment whose migration failed."""
+    return cluster.state_after(deployed, "deploy", fails=True, **BROKEN)
 
 
-# In this order: each begins with what the one before has left.
+@pytest.fixture(scope="module")
+def asked(cluster: Cluster, deployed: State) -> State:
+    """After the playbooks that change nothing, in one run."""
+    return cluster.state_after(deployed, "health", "covstack.selfhosted.smoke", "covstack.selfhosted.repair")
 
 
 def test_a_first_check_changes_nothing(cluster: Cluster) -> None:
+    cluster.begin(cluster.empty)
     output = cluster.play("deploy", "--check", "--diff")
     assert "changed=1 " in output
     assert cluster.writes() == []
 
 
-def test_a_missing_permission_is_refused_before_anything_is_written(cluster: Cluster) -> None:
-    cluster.server.forbidden.add("create deployments.apps")
-    output = cluster.play("deploy", fails=True)
-    cluster.server.forbidden.clear()
-    assert "codecov_kubernetes.context: may not create deployments.apps in the namespace ours" in output
-    assert cluster.writes() == []
-
-
-def test_a_deployment_writes_secrets_first_and_then_the_release(cluster: Cluster) -> None:
-    cluster.play("deploy")
-    written = cluster.writes()
+def test_a_deployment_writes_secrets_first_and_then_the_release(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
+    written = deployed.written
     assert written[0] == f"create Namespace/{NAMESPACE}"
     assert written.index("create Secret/codecov-secrets") < written.index("create Secret/sh.helm.release.v1.codecov.v1")
     [config] = [name for name in cluster.objects("Secret") if name.startswith("codecov-config-")]
@@ -54,32 +49,37 @@ def test_a_deployment_writes_secrets_first_and_then_the_release(cluster: Cluster
     assert "codecov-first-migrate" in cluster.objects("Job")
 
 
-def test_no_secret_is_in_helm_s_values(cluster: Cluster) -> None:
+def test_no_secret_is_in_helm_s_values(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
     values = cluster.helm("get", "values", "codecov")
     kept = yaml.safe_load(base64.b64decode(cluster.objects("Secret")["codecov-secrets"]["data"]["secrets.yml"]))
     assert len(kept) > 10
     assert not any(value in values for value in kept.values())
 
 
-def test_a_deployment_is_proved_by_an_upload_and_remembered(cluster: Cluster) -> None:
+def test_a_deployment_is_proved_by_an_upload_and_remembered(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
     mark = json.loads(cluster.objects("Secret")["sh.helm.release.v1.codecov.v1"]["metadata"]["annotations"]["covstack.selfhosted/as-left"])
     assert mark["proved"] is True
     assert set(mark["secrets"]) == {name for name in cluster.objects("Secret") if name.startswith("codecov-")}
 
 
-def test_a_second_deployment_writes_nothing_and_takes_few_tasks(cluster: Cluster) -> None:
+def test_a_second_deployment_writes_nothing_and_takes_few_tasks(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
     output = cluster.play("deploy")
     assert "changed=0 " in output
     assert cluster.writes() == []
     assert int(output.rsplit("ok=", 1)[1].split()[0]) <= 12
 
 
-def test_a_setting_that_the_release_does_not_have_makes_no_revision(cluster: Cluster) -> None:
+def test_a_setting_that_the_release_does_not_have_makes_no_revision(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
     cluster.play("deploy", codecov_health={"maximum_ms": 9000})
     assert not [written for written in cluster.writes() if "sh.helm.release" in written and written.startswith("create")]
 
 
-def test_a_secret_that_somebody_deleted_comes_back(cluster: Cluster) -> None:
+def test_a_secret_that_somebody_deleted_comes_back(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
     [config] = [name for name in cluster.objects("Secret") if name.startswith("codecov-config-")]
     cluster.server.store.delete(Place("v1", "secrets", NAMESPACE, config))
     cluster.writes()
@@ -87,42 +87,40 @@ def test_a_secret_that_somebody_deleted_comes_back(cluster: Cluster) -> None:
     assert f"create Secret/{config}" in cluster.writes()
 
 
-def test_a_migration_that_fails_leaves_what_serves(cluster: Cluster) -> None:
+def test_a_migration_that_fails_leaves_what_serves(cluster: Cluster, deployed: State, refused: State) -> None:
+    assert "The release was refused, and the one that served goes on." in refused.output
+    assert "codecov-migrate failed: BackoffLimitExceeded" in refused.output
+    cluster.begin(deployed)
     before = cluster.objects("Deployment")
-    output = cluster.play("deploy", fails=True, **BROKEN)
-    assert "The release was refused, and the one that served goes on." in output
-    assert "codecov-migrate failed: BackoffLimitExceeded" in output
+    cluster.begin(refused)
     assert {name: item["spec"] for name, item in cluster.objects("Deployment").items()} == {name: item["spec"] for name, item in before.items()}
-    cluster.writes()
 
 
-def test_a_change_is_a_new_revision_and_rollback_goes_to_the_last_that_served(cluster: Cluster) -> None:
+def test_a_change_is_a_new_revision_and_rollback_goes_to_the_last_that_served(cluster: Cluster, refused: State) -> None:
+    cluster.begin(refused)
     cluster.play("scale", codecov_replicas={"api": 5})
     assert cluster.objects("HorizontalPodAutoscaler")["codecov-api-blue"]["spec"]["minReplicas"] == 5
-    cluster.writes()
     cluster.play("rollback")
     assert cluster.objects("HorizontalPodAutoscaler")["codecov-api-blue"]["spec"]["minReplicas"] == 2
 
 
-def test_health_asks_the_ingress_and_the_pods(cluster: Cluster) -> None:
-    cluster.writes()
-    output = cluster.play("health")
-    assert "0 failed" in output
+def test_health_asks_the_ingress_and_the_pods(asked: State) -> None:
+    assert "0 failed" in asked.output
     for name in ("api", "login", "container_worker", "postgres", "queue", "presigned_url"):
-        assert f"ok      {name}" in output
-    assert cluster.writes() == []
+        assert f"ok      {name}" in asked.output
+    assert asked.written == ()
 
 
-def test_smoke_follows_an_upload_to_its_result(cluster: Cluster) -> None:
-    output = cluster.play("smoke")
-    assert [line.split()[-1] for line in output.splitlines() if line.strip().startswith("name: ")] == ["create", "put", "queued", "processed", "result"]
+def test_smoke_follows_an_upload_to_its_result(asked: State) -> None:
+    assert [line.split()[-1] for line in asked.output.splitlines() if line.strip().startswith("name: ")] == ["create", "put", "queued", "processed", "result"]
 
 
-def test_lost_uploads_are_looked_for(cluster: Cluster) -> None:
-    assert "repair.uploads: []" in cluster.play("repair")
+def test_lost_uploads_are_looked_for(asked: State) -> None:
+    assert "repair.uploads: []" in asked.output
 
 
-def test_removal_keeps_secrets_and_happens_once(cluster: Cluster) -> None:
+def test_removal_keeps_secrets_and_happens_once(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
     cluster.play("remove")
     assert cluster.objects("Deployment") == cluster.objects("Service") == {}
     assert "codecov-secrets" in cluster.objects("Secret")

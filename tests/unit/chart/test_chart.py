@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import pathlib
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import Slot
@@ -28,7 +31,18 @@ from ansible_collections.covstack.selfhosted.tests.unit.chart.chart import (
     run,
     schema_errors,
 )
-from ansible_collections.covstack.selfhosted.tests.unit.chart.combinations import CLEAR, PLAIN, SCHEDULE, VARIATIONS, every_case, values
+from ansible_collections.covstack.selfhosted.tests.unit.chart.combinations import (
+    CLEAR,
+    COMMON,
+    DIGEST,
+    PEER,
+    PLAIN,
+    SCHEDULE,
+    VARIATIONS,
+    Case,
+    every_case,
+    values,
+)
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import merged
 
 EXAMPLES = sorted((CHART / "values").glob("*.yaml"))
@@ -46,13 +60,13 @@ def secret_text(item: dict[str, Any], key: str) -> str:
 
 
 @every_case
-def test_kubernetes_knows_every_field_and_helm_4_renders_what_helm_3_does(variation: str, line: str, where: str) -> None:
-    given = values(variation, line, where)
-    objects = render(given)
+def test_kubernetes_knows_every_field_and_helm_4_renders_what_helm_3_does(case: Case) -> None:
+    given = case.values
+    objects = render(given, *case.flags)
     errors = [error for version in KUBERNETES for item in objects if item["kind"] not in FOREIGN for error in schema_errors(item, version)]
     assert errors == []
     key = json.dumps
-    assert sorted(objects, key=key) == sorted(render(given, helm="4"), key=key)
+    assert sorted(objects, key=key) == sorted(render(given, *case.flags, helm="4"), key=key)
 
 
 def test_the_schemas_know_what_is_wrong() -> None:
@@ -115,6 +129,10 @@ def test_an_older_cluster_is_refused(helm: str) -> None:
         run(helm, "template", "codecov", str(CHART), "--kube-version", "1.28.9", values=values())
 
 
+def day(minimum: dict[str, int]) -> dict[str, Any]:
+    return {"name": "day", "cron": "0 7 * * *", "timeZone": "UTC", "minimum": minimum}
+
+
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unknown value": ({"replica": 1}, "replica"),
     "unknown value of a service": ({"services": {"api": {"tpyo": 1}}}, "tpyo"),
@@ -127,6 +145,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "embedded storage without a path": ({"expose": {"type": "load_balancer"}}, "/expose/storage"),
     "cron": ({"schedule": {"entries": [{"name": "a", "cron": "daily", "timeZone": "UTC", "minimum": {"api": 1}}]}}, "/schedule/entries/0/cron"),
     "no store": ({"config": {"externalSecrets": {"enabled": True}}}, "/config/externalSecrets/store"),
+    "ingress without a host": ({"url": {"hostname": ""}}, "/url/hostname"),
+    "embedded data with more than one replica": ({"platform": {"postgres": {"replicas": 2}}}, "replicas"),
     "quantity": ({"platform": {"postgres": {"resources": {"limits": {"memory": "much"}}}}}, "/platform/postgres/resources/limits/memory"),
 }
 
@@ -136,6 +156,65 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_is_not_in_the_schema_is_refused_by_name(wrong: dict[str, Any], place: str, helm: str) -> None:
     with pytest.raises(Refused, match=re.escape(place)):
         run(helm, "template", "codecov", str(CHART), values=merged(values(), wrong))
+
+
+# What a schema cannot compare, and a part of the line that says so.
+CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
+    "minimum above maximum": ({"services": {"api": {"autoscaling": {"minimum": 9}}}}, "services.api.autoscaling.maximum: 8 is below the minimum, 9 -> "),
+    "schedule above maximum": ({"schedule": {"entries": [day({"worker": 99})]}}, "schedule.entries.day.minimum.worker: 99 is above the maximum, 8 -> "),
+    "schedule of nobody": ({"schedule": {"entries": [day({"wroker": 2})]}}, "schedule.entries.day.minimum: wroker is no service -> there are: api, "),
+    "schedule of a fixed number": (
+        {"services": {"api": {"autoscaling": {"enabled": False}}}, "schedule": {"entries": [day({"api": 2})]}},
+        "schedule.entries.day.minimum.api: its autoscaling is off -> ",
+    ),
+    "upstream that is nowhere": (
+        {"services": {"gateway": {"upstreams": [{"service": "apu", "host": "A", "port": "B"}]}}},
+        "services.gateway.upstreams: apu is no service -> there are: api, ",
+    ),
+    "job in no slot": ({"jobs": {"migrate": {"slot": "green"}}}, "jobs.migrate: needs one of `services` and one of `slots`, and has api and green"),
+    "no entry": ({"services": {"gateway": {"entry": False}}}, "services: requests come in nowhere -> "),
+}
+
+
+@every_helm
+@pytest.mark.parametrize(("wrong", "says"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_values_that_contradict_each_other_are_refused(wrong: dict[str, Any], says: str, helm: str) -> None:
+    with pytest.raises(Refused, match=re.escape(says)):
+        run(helm, "template", "codecov", str(CHART), values=merged(values(), wrong))
+
+
+def nodes(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    """All mappings in values or in a schema, and where they are."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if isinstance(value, dict):
+        yield place, value
+    for key, child in children:
+        yield from nodes(child, (*place, str(key)))
+
+
+# Names and contents that are the operator's, or Kubernetes', own.
+FREE = re.compile(
+    r"/(config/content|secrets|files/content|schedule/entries/0/minimum|.*/(environment|files|annotations|labels|nodeSelector|images|keys))(/|$)"
+    r"|.*(tolerations|From)/0"
+)
+
+
+def test_the_schema_leaves_nothing_open() -> None:
+    """Whatever is misspelt is refused: a mapping takes only the keys that it has, or says what each may be."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    given = merged(values("scheduling"), {"networkPolicies": {"metricsFrom": [PEER]}, "schedule": {"entries": [day({"api": 2})]}})
+    validator = jsonschema.Draft7Validator(schema)
+    assert list(validator.iter_errors(given)) == []
+    open_places = []
+    for place, _mapping in nodes(given):
+        wrong = copy.deepcopy(given)
+        target: Any = wrong
+        for key in place:
+            target = target[int(key) if isinstance(target, list) else key]
+        target["tpyo"] = 1
+        if validator.is_valid(wrong):
+            open_places.append("/" + "/".join(place))
+    assert [place for place in open_places if not FREE.match(place)] == []
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------------------
@@ -268,6 +347,23 @@ def test_every_service_of_the_application_survives_the_drain_of_a_node() -> None
     assert set(of_kind(objects, "PodDisruptionBudget")) == set(of_kind(objects, "Deployment"))
 
 
+def test_every_pod_goes_where_it_is_sent() -> None:
+    """The scheduled ones, too."""
+    given = merged(values("scheduling"), {"schedule": {"entries": [day({"api": 2})]}})
+    for name, pod in pods(render(given)).items():
+        spec = pod["spec"]
+        assert (spec["priorityClassName"], spec["nodeSelector"], spec["imagePullSecrets"]) == ("high", {"a": "b"}, [{"name": "registry"}]), name
+        assert spec["tolerations"] == [{"key": "k", "operator": "Exists"}], name
+
+
+def test_every_image_comes_from_the_mirror() -> None:
+    given = values(**COMMON["mirror and digests"])
+    containers = {name: pod["spec"]["containers"][0] for name, pod in pods(render(given)).items()}
+    assert {name for name, container in containers.items() if not container["image"].startswith("mirror.example.com/codecov/")} == set()
+    assert containers["Deployment/codecov-api-blue"]["image"].endswith(f":26.7.6@{DIGEST}")
+    assert {container["imagePullPolicy"] for container in containers.values()} == {"Always"}
+
+
 # --- the way in, and colours ------------------------------------------------------------------------------------------------------
 
 
@@ -356,13 +452,31 @@ def test_a_parked_colour_has_no_pods() -> None:
 # --- golden -----------------------------------------------------------------------------------------------------------------------
 
 
+def becomes(name: str, given: dict[str, Any]) -> str:
+    """All objects of one service, without the digests that change with every line of the catalogue."""
+    objects = [item for item in render(given) if item["metadata"]["labels"]["app.kubernetes.io/component"] == name]
+    text = yaml.safe_dump_all(objects, sort_keys=False, width=160)
+    return re.sub(r"(covstack.selfhosted/[a-z]+): [0-9a-f]{32}", r"\1: DIGEST", text)
+
+
 @pytest.mark.parametrize("name", ["api", "postgres"])
 def test_what_a_service_becomes(name: str) -> None:
-    """Everything of one service. To accept a change: COVSTACK_WRITE_GOLDEN=1 pytest tests/unit/chart -k becomes"""
-    objects = [item for item in render(values()) if item["metadata"]["labels"]["app.kubernetes.io/component"] == name]
-    text = yaml.safe_dump_all(objects, sort_keys=False, width=160)
-    text = re.sub(r"(covstack.selfhosted/[a-z]+): [0-9a-f]{32}", r"\1: DIGEST", text)
-    golden = GOLDEN / f"{name}.txt"
+    """To accept a change: COVSTACK_WRITE_GOLDEN=1 pytest tests/unit/chart -k becomes"""
+    text, golden = becomes(name, values()), GOLDEN / f"{name}.txt"
     if os.environ.get("COVSTACK_WRITE_GOLDEN"):
         golden.write_text(text)
     assert text == golden.read_text()
+
+
+@pytest.mark.parametrize(
+    ("changed", "names"),
+    [
+        ({"services": {"api": {"stop": {"grace": 1}}}}, {"api"}),
+        ({"platform": {"postgres": {"networks": ["app"]}}}, {"postgres"}),
+        ({"networkPolicies": {"enabled": False}}, {"api", "postgres"}),
+    ],
+    ids=["grace", "network", "policies"],
+)
+def test_a_change_is_seen_where_it_belongs(changed: dict[str, Any], names: set[str]) -> None:
+    given = merged(values(), changed)
+    assert {name for name in ("api", "postgres") if becomes(name, given) != (GOLDEN / f"{name}.txt").read_text()} == names

@@ -1,121 +1,193 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Policies that hold for every object of the chart, whatever the settings."""
+"""The policies of policies.py hold for every object of the chart, whatever the settings; and each finds what it is for."""
 
 from __future__ import annotations
 
 import base64
-import json
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.covstack.selfhosted.tests.unit.chart.chart import NAMESPACE, of_kind, pods, render
-from ansible_collections.covstack.selfhosted.tests.unit.chart.combinations import CLEAR, PEER, PLAIN, every_case, values
-
-MOVING = ("latest", "latest-stable", "latest-calver", "rolling", "stable")
-
-
-@every_case
-def test_pods_are_restricted(variation: str, line: str, where: str) -> None:
-    """The pod security standard `restricted`, and more."""
-    for name, pod in pods(render(values(variation, line, where))).items():
-        spec, [container] = pod["spec"], pod["spec"]["containers"]
-        security = spec["securityContext"]
-        assert security["runAsNonRoot"] is True and security["runAsUser"] > 0, name
-        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
-        assert not any(spec.get(field) for field in ("hostNetwork", "hostPID", "hostIPC", "initContainers")), name
-        assert not any("hostPath" in volume for volume in spec.get("volumes", [])), name
-        assert not any("hostPort" in port for port in container.get("ports", [])), name
-        assert spec["enableServiceLinks"] is False, name
-        assert spec["automountServiceAccountToken"] is name.startswith("CronJob/"), name
+from ansible_collections.covstack.selfhosted.tests.unit.chart import policies
+from ansible_collections.covstack.selfhosted.tests.unit.chart.chart import of_kind, pods, render
+from ansible_collections.covstack.selfhosted.tests.unit.chart.combinations import CLEAR, PEER, PLAIN, Case, every_case, values
+from ansible_collections.covstack.selfhosted.tests.unit.chart.policies import allowed
 
 
-@every_case
-def test_containers_have_limits_and_fixed_images(variation: str, line: str, where: str) -> None:
-    for name, pod in pods(render(values(variation, line, where))).items():
-        [container] = pod["spec"]["containers"]
-        assert set(container["resources"]["limits"]) == set(container["resources"]["requests"]) == {"cpu", "memory"}, name
-        repository, _colon, tag = container["image"].rpartition(":")
-        assert "/" in repository and tag and tag not in MOVING, name
+def findings(objects: policies.Objects, given: set[str]) -> dict[str, list[str]]:
+    """What every policy finds, by its name. The policies are at the left of what they look at."""
+    found: dict[str, Iterator[str]] = {
+        "restricted": policies.restricted(objects),
+        "limited": policies.limited(objects),
+        "fixed_images": policies.fixed_images(objects),
+        "secrets_in_secrets": policies.secrets_in_secrets(objects, [CLEAR, PLAIN]),
+        "owned": policies.owned(objects),
+        "selecting_one": policies.selecting_one(objects),
+        "complete": policies.complete(objects, given),
+        "secrets_for_the_group": policies.secrets_for_the_group(objects),
+        "available": policies.available(objects),
+    }
+    return {name: lines for name, lines in ((name, list(each)) for name, each in found.items()) if lines}
 
 
 @every_case
-def test_secrets_are_in_secrets_alone(variation: str, line: str, where: str) -> None:
-    """Neither in clear nor encoded, in JSON or not: no ConfigMap, environment, command or annotation has one."""
-    needles = [CLEAR, json.dumps(CLEAR)[1:-1], PLAIN, *(base64.b64encode(text.encode()).decode() for text in (CLEAR, PLAIN))]
-    for item in render(values(variation, line, where)):
-        if item["kind"] != "Secret":
-            text = json.dumps(item)
-            assert not any(needle in text or json.dumps(needle)[1:-1] in text for needle in needles), item["metadata"]["name"]
+def test_policies_find_nothing(case: Case) -> None:
+    objects = render(case.values, *case.flags)
+    assert pods(objects)
+    assert findings(objects, case.existing_secrets) == {}
 
 
-@every_case
-def test_everything_is_in_the_namespace_and_says_whose_it_is(variation: str, line: str, where: str) -> None:
-    for item in render(values(variation, line, where)):
-        assert item["metadata"]["namespace"] == NAMESPACE
-        assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "codecov"
+# --- each can fail ----------------------------------------------------------------------------------------------------------------
+
+API, POSTGRES, MIGRATION = "Deployment/codecov-api-blue", "StatefulSet/codecov-postgres", "Job/codecov-first-migrate"
 
 
-@every_case
-def test_selectors_match_the_pods_that_they_mean_and_no_others(variation: str, line: str, where: str) -> None:
-    objects = render(values(variation, line, where))
-    labels = {name: pod["metadata"]["labels"] for name, pod in pods(objects).items()}
-    for kind in ("Deployment", "StatefulSet"):
-        for name, item in of_kind(objects, kind).items():
-            wanted = item["spec"]["selector"]["matchLabels"]
-            assert [pod for pod, given in labels.items() if wanted.items() <= given.items()] == [f"{kind}/{name}"]
-    for name, item in of_kind(objects, "Service").items():
-        matched = [pod for pod, given in labels.items() if item["spec"]["selector"].items() <= given.items()]
-        assert len(matched) == 1, name
+def spec(objects: policies.Objects, pod: str) -> dict[str, Any]:
+    found: dict[str, Any] = pods(objects)[pod]["spec"]
+    return found
 
 
-@every_case
-def test_what_pods_name_exists(variation: str, line: str, where: str) -> None:
-    """Service accounts, ConfigMaps, and Secrets that are not said to be there already."""
-    objects = render(values(variation, line, where))
-    here = {kind: set(of_kind(objects, kind)) for kind in ("ServiceAccount", "ConfigMap", "Secret", "ExternalSecret")}
-    given = {"ours", "scm-ca-cert"} if variation == "existing Secret" else set()
-    for name, pod in pods(objects).items():
-        assert pod["spec"]["serviceAccountName"] in here["ServiceAccount"], name
-        for volume in pod["spec"].get("volumes", []):
-            if "secret" in volume:
-                assert volume["secret"]["secretName"] in here["Secret"] | here["ExternalSecret"] | given, name
-            if "configMap" in volume:
-                assert volume["configMap"]["name"] in here["ConfigMap"], name
-        mounted = {mount["name"] for container in pod["spec"]["containers"] for mount in container.get("volumeMounts", [])}
-        claims = {claim["metadata"]["name"] for item in objects for claim in item.get("spec", {}).get("volumeClaimTemplates", [])}
-        assert mounted <= {volume["name"] for volume in pod["spec"].get("volumes", [])} | claims, name
+def container(objects: policies.Objects, pod: str) -> dict[str, Any]:
+    found: dict[str, Any] = spec(objects, pod)["containers"][0]
+    return found
 
 
-@every_case
-def test_secrets_are_mounted_for_the_pod_s_group_alone(variation: str, line: str, where: str) -> None:
-    for name, pod in pods(render(values(variation, line, where))).items():
-        secrets = [volume["secret"] for volume in pod["spec"].get("volumes", []) if "secret" in volume]
-        assert all(secret["defaultMode"] == 0o440 and secret["items"] for secret in secrets), name
-        assert not secrets or pod["spec"]["securityContext"]["fsGroup"] > 0, name
+def put(place: dict[str, Any], **more: Any) -> None:
+    place.update(more)
+
+
+def kind(objects: policies.Objects, of: str, name: str) -> dict[str, Any]:
+    return of_kind(objects, of)[name]
+
+
+def annotated(objects: policies.Objects, text: str) -> None:
+    kind(objects, "Service", "codecov")["metadata"].setdefault("annotations", {})["note"] = text
+
+
+DEFECTS: dict[str, tuple[Callable[[policies.Objects], object], dict[str, list[str]]]] = {
+    "pod as root": (
+        lambda objects: put(spec(objects, API)["securityContext"], runAsUser=0),
+        {"restricted": [f"{API} runs as root"]},
+    ),
+    "pod that may be root": (
+        lambda objects: spec(objects, MIGRATION)["securityContext"].pop("runAsNonRoot"),
+        {"restricted": [f"{MIGRATION} runs as root"]},
+    ),
+    "container as root": (
+        lambda objects: put(container(objects, POSTGRES)["securityContext"], runAsUser=0),
+        {"restricted": [f"{POSTGRES} runs as root"]},
+    ),
+    "second container as root": (
+        lambda objects: put(spec(objects, API), initContainers=[{**container(objects, API), "securityContext": {"runAsUser": 0}}]),
+        {"restricted": [f"{API} {finding}" for finding in ("runs as root", "may become more", "has capabilities")]},
+    ),
+    "privileged": (
+        lambda objects: put(container(objects, API)["securityContext"], privileged=True),
+        {"restricted": [f"{API} is privileged"]},
+    ),
+    "capability": (
+        lambda objects: put(container(objects, API)["securityContext"], capabilities={"drop": ["ALL"], "add": ["NET_ADMIN"]}),
+        {"restricted": [f"{API} has capabilities"]},
+    ),
+    "escalation": (
+        lambda objects: container(objects, API)["securityContext"].pop("allowPrivilegeEscalation"),
+        {"restricted": [f"{API} may become more"]},
+    ),
+    "no seccomp profile": (
+        lambda objects: spec(objects, API)["securityContext"].pop("seccompProfile"),
+        {"restricted": [f"{API} has no seccomp profile"]},
+    ),
+    "network of the host": (lambda objects: put(spec(objects, API), hostNetwork=True), {"restricted": [f"{API} shares the host's"]}),
+    "directory of the host": (
+        lambda objects: spec(objects, API)["volumes"].append({"name": "docker", "hostPath": {"path": "/var/run/docker.sock"}}),
+        {"restricted": [f"{API} mounts of the host"]},
+    ),
+    "port of the host": (
+        lambda objects: put(container(objects, API)["ports"][0], hostPort=8000),
+        {"restricted": [f"{API} listens at the host"]},
+    ),
+    "service links": (lambda objects: spec(objects, API).pop("enableServiceLinks"), {"restricted": [f"{API} gets the addresses of services"]}),
+    "token": (lambda objects: put(spec(objects, API), automountServiceAccountToken=True), {"restricted": [f"{API} may talk to the API server"]}),
+    "no limits": (lambda objects: container(objects, API)["resources"].pop("limits"), {"limited": [f"{API} has not both limits"]}),
+    "no limit of memory": (
+        lambda objects: container(objects, POSTGRES)["resources"]["limits"].pop("memory"),
+        {"limited": [f"{POSTGRES} has not both limits"]},
+    ),
+    "no requests": (lambda objects: container(objects, MIGRATION).pop("resources"), {"limited": [f"{MIGRATION} has not both {one}" for one in ("limits", "requests")]}),
+    "latest": (
+        lambda objects: put(container(objects, API), image="docker.io/codecov/api:latest"),
+        {"fixed_images": [f"{API} has the image docker.io/codecov/api:latest"]},
+    ),
+    "no tag": (
+        lambda objects: put(container(objects, API), image="docker.io/codecov/api"),
+        {"fixed_images": [f"{API} has the image docker.io/codecov/api"]},
+    ),
+    "secret in the environment": (
+        lambda objects: container(objects, API)["env"].append({"name": "PASSWORD", "value": CLEAR}),
+        {"secrets_in_secrets": [f"{API} holds a secret"]},
+    ),
+    "secret in a ConfigMap": (
+        lambda objects: put(kind(objects, "ConfigMap", "codecov-probe")["data"], password=f"password={PLAIN}"),
+        {"secrets_in_secrets": ["ConfigMap/codecov-probe holds a secret"]},
+    ),
+    "encoded secret in a ConfigMap": (
+        lambda objects: put(kind(objects, "ConfigMap", "codecov-probe"), binaryData={"password": base64.b64encode(CLEAR.encode()).decode()}),
+        {"secrets_in_secrets": ["ConfigMap/codecov-probe holds a secret"]},
+    ),
+    "secret in an annotation": (lambda objects: annotated(objects, f'{{"password": "{PLAIN}"}}'), {"secrets_in_secrets": ["Service/codecov holds a secret"]}),
+    "other namespace": (lambda objects: put(kind(objects, "Service", "codecov")["metadata"], namespace="default"), {"owned": ["Service/codecov"]}),
+    "pods of another service": (
+        lambda objects: put(kind(objects, "Service", "codecov-api-blue")["spec"]["selector"], **{"app.kubernetes.io/component": "nobody"}),
+        {"selecting_one": ["Service/codecov-api-blue"]},
+    ),
+    "budget for everybody": (
+        lambda objects: kind(objects, "PodDisruptionBudget", "codecov-api-blue")["spec"]["selector"]["matchLabels"].pop("app.kubernetes.io/component"),
+        {"selecting_one": ["PodDisruptionBudget/codecov-api-blue"]},
+    ),
+    "Secret that is nowhere": (lambda objects: objects.remove(kind(objects, "Secret", "codecov-files")), {
+        "complete": [f"StatefulSet/codecov-{name} needs codecov-files" for name in ("postgres", "redis", "storage")],
+    }),
+    "account that is nowhere": (
+        lambda objects: objects.remove(kind(objects, "ServiceAccount", "codecov-api")),
+        {"complete": [f"{API} needs codecov-api"]},
+    ),
+    "Secret that everybody reads": (
+        lambda objects: put(next(volume["secret"] for volume in spec(objects, API)["volumes"] if "secret" in volume), defaultMode=0o444),
+        {"secrets_for_the_group": [f"{API} mounts a whole Secret, or for everybody"]},
+    ),
+    "Secret without a group": (
+        lambda objects: spec(objects, API)["securityContext"].pop("fsGroup"),
+        {"secrets_for_the_group": [f"{API} has no group for its Secrets"]},
+    ),
+    "pods that go first": (
+        lambda objects: kind(objects, "Deployment", "codecov-api-blue")["spec"].pop("strategy"),
+        {"available": ["codecov-api-blue takes pods away before others are there"]},
+    ),
+    "always ready": (lambda objects: container(objects, API).pop("readinessProbe"), {"available": ["codecov-api-blue does not say when it is ready"]}),
+    "no drain": (lambda objects: container(objects, API).pop("lifecycle"), {"available": ["codecov-api-blue takes requests to its end"]}),
+    "killed tasks": (
+        lambda objects: put(spec(objects, "Deployment/codecov-worker-blue"), terminationGracePeriodSeconds=60),
+        {"available": ["codecov-worker-blue has no time for its tasks"]},
+    ),
+    "one zone": (lambda objects: spec(objects, API)["topologySpreadConstraints"].pop(), {"available": ["codecov-api-blue is not spread"]}),
+    "one node": (lambda objects: spec(objects, API).pop("affinity"), {"available": ["codecov-api-blue may be on one node"]}),
+    "no budget": (
+        lambda objects: objects.remove(kind(objects, "PodDisruptionBudget", "codecov-api-blue")),
+        {"available": ["codecov-api-blue goes with a drained node"]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("break_it", "says"), DEFECTS.values(), ids=DEFECTS)
+def test_policies_find_a_defect(break_it: Callable[[policies.Objects], object], says: dict[str, list[str]]) -> None:
+    objects = copy.deepcopy(render(values()))
+    break_it(objects)
+    assert findings(objects, set()) == says
 
 
 # --- who may connect --------------------------------------------------------------------------------------------------------------
-
-
-def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    return selector.get("matchLabels", {}).items() <= labels.items()
-
-
-def allowed(objects: list[dict[str, Any]], source: dict[str, str] | None, target: dict[str, str], port: int) -> bool:
-    """Whether the ingress policies let a pod with these labels (None: of another namespace) connect to a port of another."""
-    policies = [item["spec"] for item in of_kind(objects, "NetworkPolicy").values() if _selects(item["spec"]["podSelector"], target)]
-    ingress = [policy for policy in policies if "Ingress" in policy["policyTypes"]]
-    if not ingress:
-        return True
-    for rule in (rule for policy in ingress for rule in policy.get("ingress", [])):
-        peers = rule.get("from")
-        known = peers is None or any("podSelector" in peer and source is not None and _selects(peer["podSelector"], source) for peer in peers)
-        if known and any(given["port"] == port for given in rule["ports"]):
-            return True
-    return False
 
 
 MAY = {
@@ -160,9 +232,10 @@ def test_only_what_reads_codecov_yml_may_leave() -> None:
     assert closed == {"gateway", "frontend", "postgres", "redis", "storage", "statsd"}
 
 
-@pytest.mark.parametrize("variation", ["open network"])
-def test_policies_can_be_left_out(variation: str) -> None:
-    assert of_kind(render(values(variation)), "NetworkPolicy") == {}
+def test_policies_can_be_left_out_and_then_everybody_may_connect() -> None:
+    objects = render(values("open network"))
+    assert of_kind(objects, "NetworkPolicy") == {}
+    assert allowed(objects, None, pods(objects)["StatefulSet/codecov-postgres"]["metadata"]["labels"], 5432)
 
 
 def test_identity_is_for_what_reads_codecov_yml() -> None:

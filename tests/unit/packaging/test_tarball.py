@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.covstack.selfhosted.tests.unit.chart import chart
+from ansible_collections.covstack.selfhosted.tests.unit.chart.combinations import values
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -139,3 +141,14 @@ def test_example_inventory_is_planned_without_a_problem(inventory: str, external
         ["ansible-playbook", str(playbook), "-i", str(REPOSITORY / "inventories" / inventory), "--extra-vars", json.dumps(local)], tmp_path, installed,
     )
     assert "failed=0" in output
+
+
+@pytest.mark.parametrize("helm", chart.HELMS)
+def test_the_chart_renders_the_same_once_installed_and_once_packaged(helm: str, installed: Path, tmp_path: Path) -> None:
+    """It has a link to a file of the plugins."""
+    there = installed / "ansible_collections" / "covstack" / "selfhosted" / "charts" / "codecov"
+    subprocess.run([chart.REPOSITORY / ".cache" / "helm" / helm / "helm", "package", there, "--destination", tmp_path], check=True, capture_output=True)
+    [package] = tmp_path.glob("codecov-*.tgz")
+    rendered = [chart.run(helm, "template", "codecov", str(place), values=values()) for place in (chart.CHART, there, package)]
+    assert "def main" in rendered[0]
+    assert rendered[0] == rendered[1] == rendered[2]

@@ -277,7 +277,8 @@ esac
         result = module(url=api, slug="covstack/probe", docker_cli=str(program), commit=COMMIT)
         assert (result.get("failed", False), result["coverage"]) == (False, 75.0), result
         assert "IMAGE55TOKEN" not in json.dumps(result)
-        assert (tmp_path / "call").read_text() == "exec -i api-1 sh -c cd /app/apps/codecov-api && exec python manage.py shell\n"
+        command = "cd /app/apps/codecov-api && exec python manage.py shell --command 'import sys; exec(sys.stdin.read())'"
+        assert (tmp_path / "call").read_text() == f"exec -i api-1 sh -c {command}\n"
         script = (tmp_path / "script").read_text()
         compile(script, "script", "exec")
         assert "private=True" in script and "'covstack', 'probe'" in script
