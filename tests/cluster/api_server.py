@@ -357,6 +357,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are sent one after the other; a client that waits with its acknowledgement costs 40 ms each time
     server: Server
 
     def do_GET(self) -> None:

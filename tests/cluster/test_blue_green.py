@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cluster.harness import Cluster, State
+from cluster.harness import UNPROVED, Cluster, State
 
 NEW: dict[str, Any] = {"codecov_versions": {"api": "26.6.11", "worker": "26.6.11"}}
 BROKEN = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
@@ -46,7 +46,7 @@ def switched(cluster: Cluster, shared: State) -> State:
 
 
 def change(cluster: Cluster, action: str, *options: str, fails: bool = False, **asked: Any) -> str:
-    return cluster.play("blue_green", *options, fails=fails, codecov_blue_green={"action": action, **asked}, **NEW)
+    return cluster.play("blue_green", *options, fails=fails, codecov_blue_green={"action": action, **asked}, **NEW, **UNPROVED)
 
 
 def image(cluster: Cluster, slot: str) -> str:
@@ -144,7 +144,7 @@ def test_the_end_leaves_one_colour_and_deployments_stay_in_it(cluster: Cluster, 
     change(cluster, "clean_up")
     assert all(name.endswith("-green") for name in cluster.objects("Deployment"))
     assert "changed=0 " in change(cluster, "clean_up")
-    cluster.play("deploy", **NEW)
+    cluster.play("deploy", **NEW, **UNPROVED)
     assert (image(cluster, "green"), slot_that_serves(cluster)) == ("26.6.11", "green")
     assert "codecov-api-blue" not in cluster.objects("Deployment")
     values = json.loads(cluster.helm("get", "values", "codecov", "--output", "json"))

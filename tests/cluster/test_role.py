@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from cluster.api_server import Place
-from cluster.harness import NAMESPACE, SECRET, Cluster, State
+from cluster.harness import NAMESPACE, SECRET, UNPROVED, Cluster, State
 
 BROKEN: dict[str, Any] = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
 
@@ -98,7 +98,7 @@ def test_a_migration_that_fails_leaves_what_serves(cluster: Cluster, deployed: S
 
 def test_a_change_is_a_new_revision_and_rollback_goes_to_the_last_that_served(cluster: Cluster, refused: State) -> None:
     cluster.begin(refused)
-    cluster.play("scale", codecov_replicas={"api": 5})
+    cluster.play("scale", codecov_replicas={"api": 5}, **UNPROVED)
     assert cluster.objects("HorizontalPodAutoscaler")["codecov-api-blue"]["spec"]["minReplicas"] == 5
     cluster.play("rollback")
     assert cluster.objects("HorizontalPodAutoscaler")["codecov-api-blue"]["spec"]["minReplicas"] == 2
