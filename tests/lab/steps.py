@@ -169,7 +169,7 @@ def resolve(words: t.Sequence[str]) -> list[Step]:
         found = every if word == "all" else known.get(word) or [step for step in every + by_hand if step.name == word]
         if not found:
             sys.exit(f"no step {word}; there are: all, {', '.join(known)}, {', '.join(step.name for step in every)}")
-        chosen += found
+        chosen += [step for step in found if step not in chosen]  # twice at the same time they would disturb each other
     return chosen
 
 
