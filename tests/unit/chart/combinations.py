@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings that the chart is rendered with: each that changes what is rendered, on both lines, with embedded and with external data services; and two colours."""
+"""Settings that the chart is rendered with: each that changes what is rendered, on both lines, with embedded and external data services; and two colours."""
 
 from __future__ import annotations
 

@@ -115,7 +115,10 @@ DEFECTS: dict[str, tuple[Callable[[policies.Objects], object], dict[str, list[st
         lambda objects: container(objects, POSTGRES)["resources"]["limits"].pop("memory"),
         {"limited": [f"{POSTGRES} has not both limits"]},
     ),
-    "no requests": (lambda objects: container(objects, MIGRATION).pop("resources"), {"limited": [f"{MIGRATION} has not both {one}" for one in ("limits", "requests")]}),
+    "no requests": (
+        lambda objects: container(objects, MIGRATION).pop("resources"),
+        {"limited": [f"{MIGRATION} has not both {one}" for one in ("limits", "requests")]},
+    ),
     "latest": (
         lambda objects: put(container(objects, API), image="docker.io/codecov/api:latest"),
         {"fixed_images": [f"{API} has the image docker.io/codecov/api:latest"]},
