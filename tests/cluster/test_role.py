@@ -87,12 +87,20 @@ def test_a_secret_that_somebody_deleted_comes_back(cluster: Cluster) -> None:
     assert f"create Secret/{config}" in cluster.writes()
 
 
+def test_an_object_that_somebody_deleted_comes_back(cluster: Cluster) -> None:
+    cluster.server.store.delete(Place("autoscaling/v2", "horizontalpodautoscalers", NAMESPACE, "codecov-api-blue"))
+    assert "changed=1 " in cluster.play("deploy")
+    assert "codecov-api-blue" in cluster.objects("HorizontalPodAutoscaler")
+    assert "changed=0 " in cluster.play("deploy")
+
+
 def test_a_migration_that_fails_leaves_what_serves(cluster: Cluster) -> None:
     before = cluster.objects("Deployment")
     output = cluster.play("deploy", fails=True, **BROKEN)
     assert "The release was refused, and the one that served goes on." in output
     assert "codecov-migrate failed: BackoffLimitExceeded" in output
     assert {name: item["spec"] for name, item in cluster.objects("Deployment").items()} == {name: item["spec"] for name, item in before.items()}
+    assert json.loads(cluster.helm("status", "codecov", "--output", "json"))["info"]["status"] == "deployed", "although Helm 3 gave up its rollback"
     cluster.writes()
 
 
