@@ -423,7 +423,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         items = [item for item in items if not named or item["metadata"]["name"] == named[1]]
         kind, _namespaced = KINDS[place.group][place.plural]
         version = str(max((event[0] for event in self.server.store.events), default=0))
-        none: list[Any] | None = None if "PartialObjectMetadataList" in self.headers.get("Accept", "") else []  # as the real one says it
+        none: list[t.Any] | None = None if "PartialObjectMetadataList" in self.headers.get("Accept", "") else []  # as the real one says it
         self._answer(200, {"kind": f"{kind}List", "apiVersion": place.group, "metadata": {"resourceVersion": version}, "items": items or none})
 
     def _watch(self, place: Place, query: dict[str, str]) -> None:
