@@ -165,7 +165,7 @@ class ActionModule(ActionBase):
             reason = f"{task_vars['inventory_hostname']} can write no temporary file: its disk is full, or mounted read-only"
             self._refuse([error("host", reason, "free space there (df -h /tmp /var/tmp), then run again")])
         if info.get("failed"):
-            raise AnsibleActionFail(info.get("msg", f"{module} failed"), result=info)
+            raise AnsibleActionFail(_failure_of(info) or f"{module} failed", result=info)
         return {key: value for key, value in info.items() if not key.startswith("_") and key not in ("invocation", "changed", "warnings", "deprecations")}
 
     @staticmethod
@@ -184,6 +184,11 @@ def _colour_problems(deployment: Deployment, verb: str, shares: t.Mapping[str, i
     wanted = deployment.settings[_blue_green.SETTING]
     there = _split_colours if deployment.is_split else _cluster_colours if deployment.is_cluster else None
     return [*(there.problems(deployment) if there else ()), *_blue_green.problems(wanted, shares, deployment.hostname)]
+
+
+def _failure_of(info: t.Mapping[str, t.Any]) -> str:
+    """What a module says. Of one that broke down ansible-core from 2.19 on knows it in the exception alone."""
+    return str(info.get("msg") or getattr(getattr(info.get("exception"), "event", None), "msg", ""))
 
 
 def _errors(problems: t.Sequence[t.Any]) -> t.List[str]:

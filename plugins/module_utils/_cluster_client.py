@@ -84,10 +84,10 @@ class Api:
             raise ClusterError(f"the cluster does not answer: {problem}") from None
         return status, json.loads(answer.data)
 
-    def items(self, path: str) -> list[Any] | None:
-        """The entries of a list."""
-        answer = self.call(path)
-        return None if answer is None else list(answer["items"])
+    def items(self, path: str, accept: str = JSON, timeout: float = TIMEOUT) -> list[Any] | None:
+        """The entries of a list. An API server may say null where there are none."""
+        answer = self.call(path, accept=accept, timeout=timeout)
+        return None if answer is None else list(answer["items"] or [])
 
 
 def reason_of(problem: Any) -> str:

@@ -22,8 +22,8 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 def _secrets(api: Api, namespace: str, selector: str) -> list[dict[str, Any]]:
-    answer = api.call(f"/api/v1/namespaces/{namespace}/secrets?labelSelector={selector}", accept=METADATA_ALONE)
-    return [item["metadata"] for item in (answer or {"items": []})["items"]]
+    found = api.items(f"/api/v1/namespaces/{namespace}/secrets?labelSelector={selector}", accept=METADATA_ALONE)
+    return [item["metadata"] for item in found or []]
 
 
 def records(api: Api, namespace: str, release: str) -> list[dict[str, Any]]:

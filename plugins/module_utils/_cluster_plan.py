@@ -11,10 +11,13 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import _plan
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import expected_pods, values_of
 
-_VERBS = ("create", "patch", "delete")
-# To ask from inside the pods. Which verb a command in a pod needs depends on the cluster's version.
+# Helm reads each object before it changes it, and watches until it is ready or gone.
+_VERBS = ("get", "list", "watch", "create", "patch", "delete")
 CREATE_NAMESPACE = "create namespaces"
-_PROOF = ("list pods", "get pods/exec", "create pods/exec")
+# Helm rewrites its records, and counts pods.
+_HELM = ("update secrets", "list replicasets.apps", "list pods")
+# To ask from inside the pods. Which verb a command in a pod needs depends on the cluster's version.
+_PROOF = ("get pods/exec", "create pods/exec")
 _RESOURCES = (
     "deployments.apps", "statefulsets.apps", "services", "secrets", "configmaps", "serviceaccounts", "jobs.batch", "poddisruptionbudgets.policy",
 )  # fmt: skip
@@ -33,7 +36,7 @@ def actions_of(deployment: Deployment) -> t.List[str]:
         *(["httproutes.gateway.networking.k8s.io"] if given["expose"] == "gateway" else []),
         *(["externalsecrets.external-secrets.io"] if given["secrets"]["source"] == "external_secrets" else []),
     ]
-    return [*(f"{verb} {resource}" for resource in resources for verb in _VERBS), *_PROOF, CREATE_NAMESPACE]
+    return [*(f"{verb} {resource}" for resource in resources for verb in _VERBS), *_HELM, *_PROOF, CREATE_NAMESPACE]
 
 
 def access_to(settings: t.Mapping[str, t.Any]) -> t.Dict[str, str]:

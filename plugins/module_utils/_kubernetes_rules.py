@@ -336,10 +336,12 @@ def _unresolved_url(deployment: Deployment, message: str) -> Problem:
 
 def _permissions(deployment: Deployment, cluster: Cluster) -> Problems:
     needless = {CREATE_NAMESPACE} if cluster["namespace_exists"] else set()
-    missing = sorted(action for action, allowed in cluster["permissions"].items() if not allowed and action not in needless)
+    missing: t.Dict[str, t.List[str]] = {}
+    for verb, resource in sorted(action.split(" ", 1) for action, allowed in cluster["permissions"].items() if not allowed and action not in needless):
+        missing.setdefault(resource, []).append(verb)
     if missing:
-        namespace = _given(deployment)["namespace"]
-        yield error(f"{KUBERNETES}.context", f"may not {', '.join(missing)} in the namespace {namespace}", "use an account that may, or grant it")
+        actions = "; ".join(f"{', '.join(verbs)} {resource}" for resource, verbs in sorted(missing.items()))
+        yield error(f"{KUBERNETES}.context", f"may not {actions} in the namespace {_given(deployment)['namespace']}", "use an account that may, or grant it")
 
 
 def quantity(text: str) -> float:

@@ -101,10 +101,10 @@ class Pods:
         """Those of the release's pods that are not about to go. The deployment is the release."""
         selector = quote(f"app.kubernetes.io/name={deployment},app.kubernetes.io/instance={self.release}")
         path = f"/api/v1/namespaces/{self.namespace}/pods"
-        answer = Api(self._client).call(f"{path}?labelSelector={selector}", timeout=timeout)
-        if answer is None:
+        found = Api(self._client).items(f"{path}?labelSelector={selector}", timeout=timeout)
+        if found is None:
             raise ClusterError(f"the account may not list the pods of the namespace {self.namespace}")
-        staying = [pod for pod in answer["items"] if "deletionTimestamp" not in pod["metadata"] and pod["spec"].get("containers")]
+        staying = [pod for pod in found if "deletionTimestamp" not in pod["metadata"] and pod["spec"].get("containers")]
         containers = [container_of(pod) for pod in staying]
         return sorted((container for container in containers if not container.one_off), key=lambda container: container.name)
 

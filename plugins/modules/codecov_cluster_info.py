@@ -119,8 +119,14 @@ revisions:
   type: list
   elements: dict
   sample: [{"status": "deployed", "revision": 3, "proved": true}, {"status": "superseded", "revision": 2, "proved": true}]
+missing:
+  description: Objects of the revision that serves which are not there.
+  returned: success
+  type: list
+  elements: str
+  sample: [horizontalpodautoscalers/codecov-api-blue]
 as_left:
-  description: Whether release, Secrets and O(inputs) are as the last complete run left them.
+  description: Whether release, Secrets and O(inputs) are as the last complete run left them, and no object is RV(missing).
   returned: success
   type: bool
   sample: false
@@ -142,15 +148,17 @@ helm_version:
 """
 
 import concurrent.futures
+import dataclasses
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS, Api, ClusterError, connect
-from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_mark import as_left, mark_of, records
-from ansible_collections.covstack.selfhosted.plugins.module_utils._helm_release import record_name, revision_that_serves, values_in
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_mark import METADATA_ALONE, as_left, mark_of, records
+from ansible_collections.covstack.selfhosted.plugins.module_utils._helm_release import Object, content_of, objects_in, record_name, revision_that_serves
 from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import resolve
 
 AT_ONCE = 8
+NAMESPACES = "namespaces"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -161,19 +169,38 @@ class Cluster(Api):
         super().__init__(client)
         self.namespace = namespace
 
-    def allowed(self, action: str) -> bool:
-        verb, _space, resource = action.partition(" ")
-        name, _dot, group = resource.partition(".")
-        name, _slash, subresource = name.partition("/")
-        place = "" if name == "namespaces" else self.namespace
-        attributes = {"namespace": place, "verb": verb, "resource": name, "subresource": subresource, "group": group}
-        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": attributes}}
-        answer = self.call("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "POST", review)
-        return bool(answer and answer["status"]["allowed"])
+    def _review(self, kind: str, spec: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+        """What the API server says of this account."""
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
+        answer = self.call(f"/apis/authorization.k8s.io/v1/{kind.lower()}s", "POST", review)
+        return dict(answer["status"]) if answer else {}
+
+    def _allowed(self, action: Action) -> bool:
+        place = "" if action.resource == NAMESPACES else self.namespace
+        attributes = {"verb": action.verb, "resource": action.resource, "subresource": action.subresource, "group": action.group, "namespace": place}
+        return bool(self._review("SelfSubjectAccessReview", {"resourceAttributes": attributes}).get("allowed"))
 
     def permissions(self, actions: t.Sequence[str]) -> t.Dict[str, bool]:
+        """One question shows the rules for the namespace; what they do not say, since an authorizer may keep its own, is asked for each action."""
+        rules = self._review("SelfSubjectRulesReview", {"namespace": self.namespace}).get("resourceRules") or []
+        parsed = {action: action_of(action) for action in actions}
+        unknown = [action for action in actions if parsed[action].resource == NAMESPACES or not any(allows(rule, parsed[action]) for rule in rules)]
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            return dict(zip(actions, pool.map(self.allowed, actions)))
+            answers = dict(zip(unknown, pool.map(self._allowed, map(parsed.__getitem__, unknown))))
+        return {action: answers.get(action, True) for action in actions}
+
+    def missing(self, release: str, objects: t.Iterable[Object]) -> t.List[str]:
+        """Objects of a release that are not there. What the account may not list counts as there."""
+        wanted: t.Dict[str, t.Set[str]] = {}
+        for item in objects:
+            wanted.setdefault(item.path(self.namespace), set()).add(item.name)
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            found = pool.map(lambda path: self.names(f"{path}?labelSelector=app.kubernetes.io%2Finstance%3D{release}"), wanted)
+            return sorted(f"{path.rpartition('/')[2]}/{name}" for path, there in zip(wanted, found) if there is not None for name in wanted[path] - there)
+
+    def names(self, path: str) -> t.Optional[t.Set[str]]:
+        items = self.items(path, accept=METADATA_ALONE)
+        return None if items is None else {item["metadata"]["name"] for item in items}
 
     def storage_classes(self) -> t.Optional[t.Dict[str, bool]]:
         items = self.items("/apis/storage.k8s.io/v1/storageclasses")
@@ -189,11 +216,33 @@ class Cluster(Api):
         items = self.items(f"/api/v1/namespaces/{self.namespace}/resourcequotas") or []
         return [{"name": item["metadata"]["name"], "hard": item["spec"]["hard"], "used": item.get("status", {}).get("used", {})} for item in items]
 
-    def values(self, name: str, revisions: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:
-        """What was given for the revision that serves."""
-        revision = revision_that_serves(revisions)
-        record = self.call(f"/api/v1/namespaces/{self.namespace}/secrets/{record_name(name, revision)}") if revision else None
-        return {**values_in(record), "secrets": {}} if record else {}
+    def record(self, name: str, revision: t.Optional[int]) -> t.Dict[str, t.Any]:
+        """What Helm remembers of a revision."""
+        found = self.call(f"/api/v1/namespaces/{self.namespace}/secrets/{record_name(name, revision)}") if revision else None
+        return content_of(found) if found else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    verb: str
+    resource: str
+    subresource: str
+    group: str
+
+
+def action_of(text: str) -> Action:
+    """From VERB RESOURCE[/SUBRESOURCE][.GROUP]."""
+    verb, _space, rest = text.partition(" ")
+    resource, _dot, group = rest.partition(".")
+    name, _slash, subresource = resource.partition("/")
+    return Action(verb, name, subresource, group)
+
+
+def allows(rule: t.Mapping[str, t.Any], action: Action) -> bool:
+    """Whether a rule of an account's allows an action on every object of a resource."""
+    resource = f"{action.resource}/{action.subresource}" if action.subresource else action.resource
+    wanted = {"verbs": action.verb, "apiGroups": action.group, "resources": resource}
+    return not rule.get("resourceNames") and all({"*", value} & set(rule.get(key) or ()) for key, value in wanted.items())
 
 
 def revision_of(record: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
@@ -214,6 +263,8 @@ def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
     release, inputs = module.params["release"], module.params["inputs"]
     found = records(cluster, cluster.namespace, release)
     revisions = [revision_of(record) for record in found]
+    record = cluster.record(release, revision_that_serves(revisions))
+    missing = cluster.missing(release, objects_in(record))
     return {
         "version": (cluster.call("/version") or {"gitVersion": ""})["gitVersion"],
         "api_groups": [group["name"] for group in groups["groups"]],
@@ -223,9 +274,11 @@ def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
         "quotas": cluster.quotas(),
         "namespace_exists": not cluster.is_missing(f"/api/v1/namespaces/{cluster.namespace}"),
         "revisions": revisions,
-        "values": cluster.values(module.params["release"], revisions),
+        # Secrets are there only where the chart was used without this collection.
+        "values": {**record["config"], "secrets": {}} if record.get("config") else {},
+        "missing": missing,
         "release": revisions[0] if revisions else None,
-        "as_left": bool(found and inputs) and as_left(cluster, cluster.namespace, release, found[0], inputs),
+        "as_left": bool(found and inputs and not missing) and as_left(cluster, cluster.namespace, release, found[0], inputs),
         "names": {name: resolve(name) for name in module.params["names"]},
         "helm_version": helm_version(module),
     }

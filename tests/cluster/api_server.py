@@ -51,7 +51,9 @@ KINDS: dict[str, dict[str, tuple[str, bool]]] = {
     "networking.k8s.io/v1": {"ingresses": ("Ingress", True), "networkpolicies": ("NetworkPolicy", True), "ingressclasses": ("IngressClass", False)},
     "rbac.authorization.k8s.io/v1": {"roles": ("Role", True), "rolebindings": ("RoleBinding", True)},
     "storage.k8s.io/v1": {"storageclasses": ("StorageClass", False)},
-    "authorization.k8s.io/v1": {"selfsubjectaccessreviews": ("SelfSubjectAccessReview", False)},
+    "authorization.k8s.io/v1": {
+        "selfsubjectaccessreviews": ("SelfSubjectAccessReview", False), "selfsubjectrulesreviews": ("SelfSubjectRulesReview", False),
+    },
     "cert-manager.io/v1": {"clusterissuers": ("ClusterIssuer", False)},
     "metrics.k8s.io/v1beta1": {"pods": ("PodMetrics", True)},
 }  # fmt: skip
@@ -390,6 +392,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             resource = "/".join(filter(None, (attributes["resource"], attributes["subresource"])))
             action = f"{attributes['verb']} {'.'.join(filter(None, (resource, attributes['group'])))}"
             self._answer(201, {**body, "status": {"allowed": action not in self.server.forbidden}})
+        elif place.plural == "selfsubjectrulesreviews":
+            everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+            rules = [] if self.server.forbidden else [everything]
+            self._answer(201, {**body, "status": {"resourceRules": rules, "nonResourceRules": [], "incomplete": not rules}})
         elif self.server.store.get(dataclasses.replace(place, name=body["metadata"]["name"])):
             self._status(409, body["metadata"]["name"], "AlreadyExists")
         elif "dryRun" in self.path:
@@ -429,7 +435,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         items = [item for item in items if not named or item["metadata"]["name"] == named[1]]
         kind, _namespaced = KINDS[place.group][place.plural]
         version = str(max((event[0] for event in self.server.store.events), default=0))
-        self._answer(200, {"kind": f"{kind}List", "apiVersion": place.group, "metadata": {"resourceVersion": version}, "items": items})
+        none: list[t.Any] | None = None if "PartialObjectMetadataList" in self.headers.get("Accept", "") else []  # as the real one says it
+        self._answer(200, {"kind": f"{kind}List", "apiVersion": place.group, "metadata": {"resourceVersion": version}, "items": items or none})
 
     def _watch(self, place: Place, query: dict[str, str]) -> None:
         self.send_response(200)

@@ -87,6 +87,14 @@ def test_a_secret_that_somebody_deleted_comes_back(cluster: Cluster, deployed: S
     assert f"create Secret/{config}" in cluster.writes()
 
 
+def test_an_object_that_somebody_deleted_comes_back(cluster: Cluster, deployed: State) -> None:
+    cluster.begin(deployed)
+    cluster.server.store.delete(Place("autoscaling/v2", "horizontalpodautoscalers", NAMESPACE, "codecov-api-blue"))
+    assert "changed=1 " in cluster.play("deploy")
+    assert "codecov-api-blue" in cluster.objects("HorizontalPodAutoscaler")
+    assert "changed=0 " in cluster.play("deploy")
+
+
 def test_a_migration_that_fails_leaves_what_serves(cluster: Cluster, deployed: State, refused: State) -> None:
     assert "The release was refused, and the one that served goes on." in refused.output
     assert "codecov-migrate failed: BackoffLimitExceeded" in refused.output
@@ -94,6 +102,7 @@ def test_a_migration_that_fails_leaves_what_serves(cluster: Cluster, deployed: S
     before = cluster.objects("Deployment")
     cluster.begin(refused)
     assert {name: item["spec"] for name, item in cluster.objects("Deployment").items()} == {name: item["spec"] for name, item in before.items()}
+    assert json.loads(cluster.helm("status", "codecov", "--output", "json"))["info"]["status"] == "deployed", "although Helm 3 gave up its rollback"
 
 
 def test_a_change_is_a_new_revision_and_rollback_goes_to_the_last_that_served(cluster: Cluster, refused: State) -> None:

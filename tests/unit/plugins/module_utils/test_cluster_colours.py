@@ -4,13 +4,10 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from typing import Any
 
 import pytest
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _cluster_colours, _helm_release
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _cluster_colours
 from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.settings_examples import cluster
 
 NEW = {"codecov_versions": {"api": "26.8.0", "worker": "26.8.0"}}
@@ -87,12 +84,3 @@ def test_ways_in_that_know_no_shares(expose: dict[str, Any], weight: int, said: 
     given = cluster({"codecov_kubernetes": expose, "codecov_blue_green": {"action": "switch", "slot": "green", "weight": weight}})
     found = [str(problem) for problem in _cluster_colours.problems(given)]
     assert [said in problem for problem in found] == ([True] if said else [])
-
-
-def test_helm_s_record_holds_the_values() -> None:
-    release = gzip.compress(json.dumps({"name": "codecov", "config": {"slots": {"blue": {"weight": 100}}}}).encode())
-    record = {"data": {"release": base64.b64encode(base64.b64encode(release)).decode()}}
-    assert _helm_release.values_in(record) == {"slots": {"blue": {"weight": 100}}}
-    revisions = [{"revision": 3, "status": "failed"}, {"revision": 2, "status": "deployed"}, {"revision": 1, "status": "superseded"}]
-    assert _helm_release.revision_that_serves(revisions) == 2
-    assert _helm_release.record_name("codecov", 2) == "sh.helm.release.v1.codecov.v2"
