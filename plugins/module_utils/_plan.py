@@ -112,7 +112,7 @@ def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
         "uses_redis": [service.name for service in here.values() if service.config],
         "entry": line.entry.name,
         "entry_ports": deployment.slot_ports()[line.entry.name],
-        "gate": [{key: probe[key] for key in ("path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],
+        "gate": [{key: probe[key] for key in ("name", "path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],
         "versions": {name: deployment.version(service) for name, service in line.services.items()},
         "images": {name: deployment.image(service) for name, service in {**here, **readiness}.items()},
         "jobs": {name: {"timeout": job["timeout"], "command": list(job["command"])} for name, job in line.jobs.items() if job["service"] in here},
