@@ -42,7 +42,7 @@ def version_of(server: str) -> str:
 
 def files(server: str) -> str:
     """What a deployment writes to a host, as it is there."""
-    return on(server, "find /opt/codecov -type f ! -name as_left.json -exec sha256sum {} + | sort")
+    return on(server, "find /opt/codecov -type f ! -name deploy.lock ! -name as_left.json -exec sha256sum {} + | sort")
 
 
 def runs(slot: str) -> set[str]:
