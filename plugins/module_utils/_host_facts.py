@@ -58,6 +58,7 @@ class Question:
     endpoints: list[str]
     images: list[str]
     volume_files: dict[str, str]
+    networks: list[str]
     timeout: float
     docker_socket: str
 
@@ -375,6 +376,13 @@ def volume_file(socket_path: str, volume: str, name: str) -> str | None:
     return (read(os.path.join(mountpoint, name)).splitlines() or [""])[0].strip() or None
 
 
+def subnet_of(socket_path: str, network: str) -> str | None:
+    """Which addresses a network of Docker's has; None if it leaves them to Docker's driver."""
+    configured = ask_docker(socket_path, f"/networks/{quote(network)}")["IPAM"]["Config"] or [{}]
+    subnet: str | None = configured[0].get("Subnet")
+    return subnet
+
+
 def data_root() -> str:
     """Where an engine that does not answer keeps its data."""
     try:
@@ -506,6 +514,7 @@ def collect(question: Question) -> dict[str, Any]:
     work["clock"] = clock
     work["listening"] = listening_sockets
     work.update({("volume", volume): _call(volume_file, question.docker_socket, volume, name) for volume, name in question.volume_files.items()})
+    work.update({("network", name): _call(subnet_of, question.docker_socket, name) for name in question.networks})
     work.update({("image", image): _call(has_image, question.docker_socket, image) for image in question.images})
     tries: dict[Any, Callable[[], Any]] = {("name", name): _call(resolve, name) for name in question.names}
     tries.update({("endpoint", endpoint): _call(reach, endpoint, question.timeout) for endpoint in question.endpoints})
@@ -587,6 +596,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
         "docker": docker,
         "images": {image: _known(local.get(("image", image))) for image in question.images},
         "volume_files": {volume: _text(local.get(("volume", volume))) for volume in question.volume_files},
+        "networks": {name: _text(local.get(("network", name))) for name in question.networks},
         "names": {name: outside.get(("name", name)) or {"resolves": False, "addresses": [], "error": "no answer in time"} for name in question.names},
         "endpoints": {endpoint: outside.get(("endpoint", endpoint)) or {"reachable": False, "latency_ms": None, "error": "no answer in time"}
                       for endpoint in question.endpoints},

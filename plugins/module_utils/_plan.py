@@ -16,6 +16,9 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._placement imp
 from ansible_collections.covstack.selfhosted.plugins.module_utils._platform_files import service_files, to_yaml
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
 
+# Of a split deployment, made by itself: gateway, api and frontend have addresses in it that do not change.
+APPLICATION_NETWORK = f"{NAME}_app"
+
 # In the directory drain/ of a web host: load balancers are to send nothing.
 DRAIN_MARK = "draining"
 
@@ -109,7 +112,7 @@ def _application(deployment: Deployment, probe: str) -> t.Dict[str, t.Any]:
         "uses_redis": [service.name for service in here.values() if service.config],
         "entry": line.entry.name,
         "entry_ports": deployment.slot_ports()[line.entry.name],
-        "gate": [{key: probe[key] for key in ("path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],
+        "gate": [{key: probe[key] for key in ("name", "path", "body_regex") if key in probe} for probe in line.probes if "provider" not in probe],
         "versions": {name: deployment.version(service) for name, service in line.services.items()},
         "images": {name: deployment.image(service) for name, service in {**here, **readiness}.items()},
         "jobs": {name: {"timeout": job["timeout"], "command": list(job["command"])} for name, job in line.jobs.items() if job["service"] in here},
@@ -169,6 +172,7 @@ def needs_of(deployment: Deployment) -> t.Dict[str, t.Any]:
         "endpoints": _endpoints(deployment) if calls else [],
         "images": images,
         "volume_files": _volume_files(deployment),
+        "networks": [APPLICATION_NETWORK] if deployment.is_split and calls else [],
     }
 
 
@@ -314,7 +318,7 @@ def _placement(deployment: Deployment, files: t.Mapping[str, t.Any]) -> t.Dict[s
         "balancer": settings["codecov_load_balancer"]["mode"],
         "drain_s": settings["codecov_load_balancer"]["drain_s"],
         "bucket": deployment.storage()["bucket"] if deployment.mode("storage") == "embedded" else None,
-        "network": {"name": f"{NAME}_app", "subnet": settings["codecov_network"]["subnet"], "range": deployment.dynamic_range()},
+        "network": {"name": APPLICATION_NETWORK, "subnet": settings["codecov_network"]["subnet"], "range": deployment.dynamic_range()},
         "drain_mark": f"{settings['codecov_directory']}/drain/{DRAIN_MARK}",
         "lock_break": settings["codecov_lock_break"],
     }

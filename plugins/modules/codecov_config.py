@@ -77,6 +77,11 @@ options:
       - A value that differs from a stored one that must not change is refused, see O(allow_change).
     type: dict
     default: {}
+  kept_secrets:
+    description:
+      - All secrets of a deployment as the host that keeps them has them, for another host of it. They take the place of those stored on this one.
+      - Where it is given, nothing that is stored on this host counts.
+    type: dict
   required_secrets:
     description: Secrets that are generated once, unless they were given or are stored already.
     type: list
@@ -358,6 +363,7 @@ def argument_spec() -> dict[str, Any]:
         "line": {"type": "str", "choices": ["codecov", "codecov_enterprise"], "default": "codecov"},
         "secrets_path": {"type": "path", "no_log": False},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
+        "kept_secrets": {"type": "dict", "no_log": True},
         "required_secrets": {"type": "list", "elements": "dict", "default": [], "no_log": False, "options": {
             "name": {"type": "str", "required": True},
             "format": {"type": "str", "choices": list(FORMATS), "default": "urlsafe"},
@@ -389,8 +395,8 @@ def create_module() -> AnsibleModule:
 def forget_public_values(module: AnsibleModule) -> None:
     """Ansible took every value of the layers and of a repository's file for a secret; keep those that are."""
     module.no_log_values.clear()
-    given = (str(value) for value in module.params["secrets"].values() if value not in (None, True, False, ""))
-    module.no_log_values.update(given)
+    for given in (module.params["secrets"], module.params["kept_secrets"] or {}):
+        module.no_log_values.update(str(value) for value in given.values() if value not in (None, True, False, ""))
     source = module.params["repository_yaml"] or {}
     if isinstance(source.get("content"), str):
         # The text as a whole; its own secrets are known once it is parsed.
@@ -453,7 +459,8 @@ class ConfigManager:
         stored = self._stored_secrets(secrets_before)
         before = read(self.path)
         existing = self._existing(before)
-        merged, resolution = self._resolve(merged, stored, existing)
+        kept = self._kept_secrets()
+        merged, resolution = self._resolve(merged, stored if kept is None else kept, existing)
         config = substitute(merged.config, resolution.values)
         license_ = self._validate(merged, resolution, config, existing)
         content = (HEADER + to_yaml(config)).encode("utf-8")
@@ -500,6 +507,14 @@ class ConfigManager:
             raise Failure([error.problem]) from None
         hide(self.module, stored.values())
         return stored
+
+    def _kept_secrets(self) -> dict[str, str] | None:
+        if self.params["kept_secrets"] is None:
+            return None
+        try:
+            return check_store(self.params["kept_secrets"], "kept_secrets")
+        except StoreError as error:
+            raise Failure([error.problem]) from None
 
     def _existing(self, content: bytes | None) -> dict[Any, Any] | None:
         if content is None:
@@ -591,7 +606,7 @@ class ConfigManager:
                 "before_header": self.secrets_path,
                 "after_header": self.secrets_path,
                 "before": _lines_of(stored, set()),
-                "after": _lines_of(resolution.store, set(resolution.replaced)),
+                "after": _lines_of(resolution.store, {name for name, value in resolution.store.items() if stored.get(name, value) != value}),
             },
             {"before_header": self.path, "after_header": self.path, "before": before, "after": to_yaml(after)},
         ]

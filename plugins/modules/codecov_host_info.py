@@ -48,6 +48,11 @@ options:
     description: Docker volumes, and for each the name of a file in it whose first line to report.
     type: dict
     default: {}
+  networks:
+    description: Docker networks whose subnet to report.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds after which a name or endpoint counts as not answering. All of them are tried side by side.
     type: float
@@ -153,6 +158,11 @@ volume_files:
   returned: success
   type: dict
   sample: {"codecov_postgres": "17"}
+networks:
+  description: Subnet of each network in O(networks); V(null) when there is no such network, it has none, or the engine could not be asked.
+  returned: success
+  type: dict
+  sample: {"codecov_app": "172.30.0.0/24"}
 names:
   description: Result for each name in O(names).
   returned: success
@@ -202,6 +212,7 @@ def main() -> None:
             "endpoints": {"type": "list", "elements": "str", "default": []},
             "images": {"type": "list", "elements": "str", "default": []},
             "volume_files": {"type": "dict", "default": {}},
+            "networks": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 3.0},
             "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
         },

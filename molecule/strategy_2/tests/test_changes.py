@@ -40,6 +40,11 @@ def version_of(server: str) -> str:
     return on(server, f"docker inspect codecov-{slot}-api-1 --format '{{{{.Config.Image}}}}'").rsplit(":", 1)[1]
 
 
+def files(server: str) -> str:
+    """What a deployment writes to a host, as it is there."""
+    return on(server, "find /opt/codecov -type f ! -name deploy.lock ! -name as_left.json -exec sha256sum {} + | sort")
+
+
 def runs(slot: str) -> set[str]:
     return {f"{slot} {service}" for service in SERVING}
 
@@ -96,14 +101,14 @@ def test_the_new_version_is_what_is_deployed() -> None:
 
 @pytest.mark.parametrize(("version", "reason"), [("26.8.0", "Start the release"), ("26.8.1", "Migrate the database")])
 def test_a_broken_version_is_refused_by_the_gate_and_nothing_else_is_touched(uploads: Uploads, version: str, reason: str) -> None:
-    before, other = active(WEB[0]), containers(WEB[1])
+    before, other = active(WEB[0]), (containers(WEB[1]), files(WEB[1]))
     with clients(f"refused {version}", uploads):
         said = playbook("upgrade", fails=True, codecov_versions={"api": version, "worker": version}, codecov_health={"deadline_s": 40})
     assert reason in said
     if version == "26.8.0":
         assert "was refused on s2-app1 and removed from it. No further host was touched." in said and "Last log lines" in said
     assert active(WEB[0]) == before and set(containers(WEB[0])) == runs(before["slot"])
-    assert containers(WEB[1]) == other
+    assert (containers(WEB[1]), files(WEB[1])) == other
     wait_until("all receive", all_receive, 20, 0.5)
 
 

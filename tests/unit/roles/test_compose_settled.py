@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When the role compose asks neither Compose nor the registry: the variables that decide it, as Ansible computes them."""
+"""When the role compose asks neither Compose nor the registry, and when it writes to a host: the variables that decide it, as Ansible computes them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ SETTLED = {"platform": True, "application": True}
 TRUSTED = {"trusted_as_template": True} if "trusted_as_template" in inspect.signature(DataLoader.load_from_file).parameters else {}
 
 
-def decide(name: str, files: dict[str, Any] | None = None, settled: dict[str, bool] | None = None, images: dict[str, Any] | None = None, **more: Any) -> Any:
+def decide(name: str, files: dict[str, Any] | None = None, settled: dict[str, bool] | None = None, images: dict[str, Any] | None = None,
+           plan: dict[str, Any] | None = None, **more: Any) -> Any:
     """One internal variable of the role."""
     loader = DataLoader()
     variables = dict(loader.load_from_file(str(VARIABLES), **TRUSTED))
     application = {"images": {"api": "a:1", "worker": "w:1"}}
-    variables["codecov_plan"] = {"settled": settled or SETTLED, "application": application, "host": {"images": images or {}}}
+    variables["codecov_plan"] = {"settled": settled or SETTLED, "application": application, "host": {"images": images or {}}, **(plan or {})}
     variables["__compose_files"] = {**NOTHING, **(files or {})}
     return Templar(loader=loader, variables={**variables, **more}).template(variables[name])
 
@@ -77,3 +78,37 @@ def test_the_leader_of_storage_hosts_is_changed_last_and_those_that_stay_as_they
     answers = {"st1": {"rc": 0}, "st2": {"rc": 1}, "st3": {"skipped": True}, "st4": {"rc": 1}}
     known = {name: {"inventory_hostname": name, "__compose_leads": answer} for name, answer in answers.items()}
     assert decide("__compose_storage_turns", ansible_play_hosts=list(known), hostvars=known) == ["st2", "st4", "st1"]
+
+
+SERVES = {"application": True, "keeper": False, "keeper_name": "app1", "kinds": ["web", "worker"]}
+
+
+@pytest.mark.parametrize(
+    ("placement", "more", "in_turn"),
+    [
+        ({}, {}, True),
+        ({"kinds": ["worker"]}, {}, True),
+        ({"keeper": True}, {}, False),
+        ({"kinds": ["web", "worker", "storage"]}, {}, False),
+        ({"application": False, "kinds": ["data"]}, {}, False),
+        ({}, {"__compose_active": {}}, False),
+        ({}, {"ansible_check_mode": True}, False),
+        ({}, {"ansible_play_hosts_all": ["app2"]}, False),
+    ],
+)
+def test_hosts_that_serve_are_written_to_in_their_turn(placement: dict[str, Any], more: dict[str, Any], in_turn: bool) -> None:
+    """Not the one from which the database is migrated, nor those whose data the others need, nor what serves nothing; and a forecast shows all at once."""
+    plan = {"placement": {**SERVES, **placement}}
+    known = {"__compose_active": {"slot": "blue"}, "ansible_check_mode": False, "ansible_play_hosts_all": ["app1", "app2"], **more}
+    assert decide("__compose_in_turn", plan=plan, **known) is in_turn
+    assert decide("__compose_in_turn", plan={**plan, "blue_green": {}}, **known) is False
+
+
+def test_all_hosts_name_the_release_after_the_configuration_of_the_one_that_keeps_the_secrets() -> None:
+    own, kept = {"digest": "own"}, {"digest": "kept"}
+    plan = {"placement": {"keeper_name": "app1"}}
+    assert decide("__compose_config_digest", plan=plan, hostvars={"app1": {"__compose_config": kept}}, __compose_config=own) == "kept"
+    # Where a run leaves that host out, and where there is but one.
+    assert decide("__compose_config_digest", plan=plan, hostvars={"app1": {}}, __compose_config=own) == "own"
+    alone = {"hostvars": {"one": {}}, "inventory_hostname": "one"}
+    assert decide("__compose_config_digest", plan={"placement": {"split": False}}, __compose_config=own, **alone) == "own"

@@ -48,6 +48,27 @@ def test_an_engine_that_is_new_enough_is_left_alone(system: str) -> None:
         assert decide("__docker_engine_wanted_packages", system, GOOD, docker_engine_source=source) == []
         assert decide("__docker_engine_problems", system, GOOD, docker_engine_source=source) == []
     assert decide("__docker_engine_start", system, GOOD) is False
+    for source in ("repository", "distribution", "existing"):
+        assert decide("__docker_engine_as_wanted", system, {**GOOD, "daemon_options": {}}, docker_engine_source=source) is True
+
+
+@pytest.mark.parametrize(
+    ("docker", "settings"),
+    [
+        ({"kind": "podman"}, {}),
+        ({"kind": None, "running": False}, {}),
+        ({"version": "20.10.1"}, {}),
+        ({"compose_version": None}, {}),
+        ({"enabled": False}, {}),
+        ({"daemon_options": None}, {}),
+        ({"daemon_options": {"live-restore": True}}, {}),
+        ({"repository_files": ["/etc/apt/sources.list.d/docker.sources"]}, {"docker_engine_source": "distribution"}),
+        ({}, {"docker_engine_version": "28.0.0"}),
+        ({}, {"yaml": False}),
+    ],
+)
+def test_any_other_is_looked_at_step_by_step(docker: dict[str, Any], settings: dict[str, Any]) -> None:
+    assert decide("__docker_engine_as_wanted", "debian-13", {**GOOD, "daemon_options": {}, **docker}, **settings) is False
 
 
 @pytest.mark.parametrize("system", ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "rhel-9", "rocky-9"])

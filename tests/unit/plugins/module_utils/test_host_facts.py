@@ -146,7 +146,7 @@ CONTAINERS = ("docker", "/containers/json?all=1")
 
 
 def question_about(*ports: int) -> facts.Question:
-    return facts.Question("/opt/codecov", "codecov", list(ports), [], [], [], {}, 1.0, "/var/run/docker.sock")
+    return facts.Question("/opt/codecov", "codecov", list(ports), [], [], [], {}, [], 1.0, "/var/run/docker.sock")
 
 
 @pytest.mark.parametrize(("ports", "containers", "starting"), [
@@ -256,7 +256,7 @@ def engine(tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 def question(tmp_path: Path, **changes: Any) -> facts.Question:
     values: dict[str, Any] = {"directory": str(tmp_path / "codecov"), "deployment": "codecov", "ports": [], "names": [], "endpoints": [], "images": [],
-                              "volume_files": {}, "timeout": 1.0, "docker_socket": str(tmp_path / "none.sock")}
+                              "volume_files": {}, "networks": [], "timeout": 1.0, "docker_socket": str(tmp_path / "none.sock")}
     return facts.Question(**{**values, **changes})
 
 
@@ -302,6 +302,14 @@ def test_the_version_of_the_data_in_a_volume(engine: dict[str, Any], tmp_path: P
     result = facts.collect(question(tmp_path, docker_socket=engine["path"], volume_files=wanted))
     assert result["volume_files"] == {"codecov_full": "17", "codecov_empty": None, "codecov_none": None}
     assert facts.collect(question(tmp_path, volume_files=wanted))["volume_files"] == dict.fromkeys(wanted)
+
+
+def test_the_subnet_of_a_network(engine: dict[str, Any], tmp_path: Path) -> None:
+    configured: dict[str, Any] = {"app": [{"Subnet": "172.30.0.0/24", "IPRange": "172.30.0.128/25"}], "host": [], "odd": None}
+    engine["answers"].update({f"/networks/{name}": (200, {"IPAM": {"Config": config}}) for name, config in configured.items()})
+    result = facts.collect(question(tmp_path, docker_socket=engine["path"], networks=[*configured, "none"]))
+    assert result["networks"] == {"app": "172.30.0.0/24", "host": None, "odd": None, "none": None}
+    assert facts.collect(question(tmp_path, networks=["app"]))["networks"] == {"app": None}
 
 
 def test_an_engine_that_answers_with_an_error(engine: dict[str, Any], tmp_path: Path) -> None:

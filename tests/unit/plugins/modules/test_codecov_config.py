@@ -269,6 +269,26 @@ def test_a_secret_no_longer_given_is_kept(host: Host) -> None:
     assert not result["changed"] and host.stored()["postgres_password"] == PLANTED["postgres_password"]
 
 
+def test_another_host_gets_what_the_keeper_has_and_the_same_file(host: Host) -> None:
+    """Also what nobody would be allowed to give: a certificate ends with a line break."""
+    digest = host.run()["digest"]
+    kept, content = {**host.stored(), "storage_certificate": "-----BEGIN-----\n"}, host.config.read_bytes()
+    host.planted |= {kept["cookie_secret"], "something-older", "left-from-before"}
+    host.config.unlink()
+    host.secrets.write_text(yaml.safe_dump({"cookie_secret": "something-older", "forgotten": "left-from-before"}))
+    for check in (True, False):
+        result = host.run(secrets={}, kept_secrets=kept, check=check)
+        assert (result["changed"], result["digest"], result["generated"], result["adopted"]) == (True, digest, [], [])
+        assert "cookie_secret: <hidden> (replaced)\n" in result["diff"][0]["after"] and "forgotten" not in result["diff"][0]["after"]
+    assert (host.stored(), host.config.read_bytes()) == (kept, content)
+    assert not host.run(secrets={}, kept_secrets=kept)["changed"]
+
+
+def test_a_damaged_store_of_the_keeper_is_refused(host: Host) -> None:
+    result = host.run(secrets={}, kept_secrets={"cookie_secret": 5})
+    assert result["failed"] and result["errors"][0].startswith("kept_secrets: cookie_secret")
+
+
 @pytest.mark.parametrize("name", ["encryption_secret", "storage_hash_key"])
 def test_protected_secrets_survive_accidents(host: Host, name: str) -> None:
     host.run()
