@@ -15,8 +15,8 @@ from .harness import Bench
 
 TASKS_AT_MOST = 12
 NOTE = """\
-The API server is a stand-in in Python (tests/cluster): it keeps objects, and every pod and job is well at once. A real one answers faster, and makes Helm
-wait for the migration and the pods. Each run begins with the cluster as the first deployment left it."""
+The API server is a stand-in in Python (tests/cluster): it keeps objects, and every pod and job is well at once. So the bare upgrade waits for nothing, neither
+the migration nor a pod, for which Helm waits where there is a cluster. Each run begins with the cluster as the first deployment left it."""
 
 
 def measure(bench: Bench) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
@@ -19,10 +21,20 @@ if not any(isinstance(hook, _AnsibleCollectionFinder) for hook in sys.meta_path)
     _AnsibleCollectionFinder(paths=[str(REPOSITORY / ".ansible" / "collections")])._install()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def application(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Cluster] | None]:
+    """It takes a while to come up; the tests that do without it go first, by the names of their files."""
+    if not any("deployed" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        yield None
+        return
+    with ExitStack() as running_until_the_end, ThreadPoolExecutor() as background:
+        yield background.submit(running_until_the_end.enter_context, running(tmp_path_factory.mktemp("cluster")))
+
+
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with running(tmp_path_factory.mktemp("cluster")) as found:
-        yield found
+def cluster(application: Future[Cluster] | None) -> Cluster:
+    assert application is not None
+    return application.result()
 
 
 @pytest.fixture(scope="session")

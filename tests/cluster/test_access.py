@@ -68,7 +68,7 @@ def test_a_command_in_a_pod(pods: Pods, command: list[str], stdin: str | None, c
 
 def test_a_command_that_does_not_end_is_given_up(pods: Pods) -> None:
     with pytest.raises(ClusterError, match="sleep did not end within 1 s in codecov-api-blue-0"):
-        pods.execute(pods.containers("codecov")[0], ["sleep", "3"], 1.0)
+        pods.execute(pods.containers("codecov")[0], ["sleep", "2"], 1.0)
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def staged(cluster: Cluster, refused: State) -> State:
 @pytest.fixture(scope="module")
 def shared(cluster: Cluster, staged: State) -> State:
     """Green gets a fifth of the requests."""
-    return cluster.state_after(staged, "blue_green", codecov_blue_green=SHARE, **NEW)
+    return cluster.state_after(staged, "blue_green", codecov_blue_green=SHARE, **NEW, **UNPROVED)
 
 
 @pytest.fixture(scope="module")
