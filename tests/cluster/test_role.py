@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cluster.api_server import Place
 from cluster.harness import NAMESPACE, SECRET, UNPROVED, Cluster, State
 
 BROKEN: dict[str, Any] = {"codecov_images": {"repositories": {"api": "registry.example.com/broken"}}}
