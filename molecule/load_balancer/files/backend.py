@@ -7,10 +7,10 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import pathlib
 import socket
 import threading
 import time
-import urllib.parse
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -24,16 +24,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         port = self.server.server_address[1]
-        path, _question, query = self.path.partition("?")
+        path, _question, _query = self.path.partition("?")
         if port == 8089 or path == "/healthz":
             self.answer(503 if os.path.exists("/run/not-ready") and port == 8089 else 200, "check")
             return
-        seconds = float(urllib.parse.parse_qs(query).get("seconds", ["0"])[0])
-        if seconds:
-            with open("/run/backend-slow", "w") as file:
-                file.write(path)
-            time.sleep(seconds)
-            os.remove("/run/backend-slow")
+        if path == "/slow":
+            under_way = pathlib.Path("/run/backend-slow")
+            under_way.touch()
+            while under_way.exists():  # whoever asked takes it away
+                time.sleep(0.05)
         received = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with open(f"/run/backend-{self.command}.count", "a") as count:
             count.write("x")

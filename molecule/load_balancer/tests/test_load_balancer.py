@@ -58,8 +58,8 @@ def roll(verb: str, server: str, **variables: t.Any) -> str:
     return playbook("roll", verb=verb, server=server, **variables)
 
 
-def get(path: str, **headers: str) -> dict[str, t.Any]:
-    with urllib.request.urlopen(urllib.request.Request(URL + path, headers=headers), timeout=30) as response:
+def get(path: str, patience: float = 30, **headers: str) -> dict[str, t.Any]:
+    with urllib.request.urlopen(urllib.request.Request(URL + path, headers=headers), timeout=patience) as response:
         answer: dict[str, t.Any] = json.load(response)
     return answer
 
@@ -123,16 +123,25 @@ class Uploads:
 
 
 def under_way(server: str) -> bool:
-    return "/slow" in on(server, "cat /run/backend-slow 2>/dev/null || true")
+    return on(server, "ls /run/backend-slow 2>/dev/null || true") != ""
 
 
 class SlowRequest:
-    """One that takes its time, as a large upload does."""
+    """One that takes its time, as a large upload does: until it is told to end."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self) -> None:
         self.answer: dict[str, t.Any] = {}
-        self.thread = threading.Thread(target=lambda: self.answer.update(get(f"/slow?seconds={seconds}")))
+        self.thread = threading.Thread(target=lambda: self.answer.update(get("/slow", patience=300)), daemon=True)
         self.thread.start()
+        wait_until("it is under way", lambda: any(under_way(server) for server in WEB), 30, 0.1)
+
+    def end(self) -> None:
+        for server in WEB:
+            on(server, "rm --force /run/backend-slow")
+
+    def end_later(self) -> None:
+        """While the test does something else, which may wait for it."""
+        threading.Timer(4, self.end).start()
 
     def result(self) -> dict[str, t.Any]:
         self.thread.join(60)
@@ -176,8 +185,8 @@ def test_only_root_steers_it_and_nothing_else_is_open(balancer: str) -> None:
 
 
 def test_a_server_is_drained_and_put_back_without_a_failed_request() -> None:
-    slow = SlowRequest(4)
-    wait_until("a server works on it", lambda: any(on(server, "ls /run").find("backend-slow") >= 0 for server in WEB), 3, 0.1)
+    slow = SlowRequest()
+    slow.end_later()
     with Load(URL, rate=RATE, paths=["/load"]) as load, Uploads() as uploads:
         for server in WEB:
             roll("drain", server)
@@ -199,9 +208,9 @@ def test_a_server_is_drained_and_put_back_without_a_failed_request() -> None:
 def test_a_drain_that_ends_early_says_what_is_left() -> None:
     roll("drain", WEB[1])
     try:
-        slow = SlowRequest(8)
-        wait_until("the slow request is there", lambda: under_way(WEB[0]), 5, 0.1)
+        slow = SlowRequest()
         assert "sessions left: 1" in roll("drain", WEB[0], load_balancer_drain_timeout=1)
+        slow.end()
         assert slow.result()["host"] == WEB[0]
         assert "sessions left: 0" in roll("drain", WEB[0])
     finally:
@@ -213,11 +222,12 @@ def test_a_changed_configuration_is_loaded_without_a_failed_request_and_a_draine
     before = {balancer: process(balancer) for balancer in BALANCERS}
     roll("drain", WEB[0])
     with Load(URL, rate=RATE, paths=["/load"]) as load, Uploads() as uploads:
-        slow = SlowRequest(12)
+        slow = SlowRequest()
         for number in (4097, 4098, 4099):
             assert "failed=0" in playbook("converge", load_balancer_max_connections=number)
             assert not any(receives(balancer, WEB[0]) for balancer in BALANCERS)
         assert f"maxconn {number}" in on("lb2", "cat /etc/covstack/load_balancer/haproxy.cfg")
+        slow.end()
         assert slow.result()["host"] == WEB[1], "a request that is under way ends in the old process"
     roll("put_back", WEB[0])
     print(f"\n3 reloads of 2 balancers: {load.result.requests} requests, {load.result.failed} failed, {uploads.sent} uploads, {uploads.accepted} accepted;"
@@ -229,11 +239,11 @@ def test_a_changed_configuration_is_loaded_without_a_failed_request_and_a_draine
 
 def test_a_drain_waits_for_requests_that_began_before_a_reload() -> None:
     roll("drain", WEB[1])
-    slow = SlowRequest(25)
-    wait_until("it is there", lambda: under_way(WEB[0]), 5, 0.1)
+    slow = SlowRequest()
     roll("put_back", WEB[1])
     playbook("converge", load_balancer_max_connections=4100)
     assert "sessions left: 1" in roll("drain", WEB[0], load_balancer_drain_timeout=1)
+    slow.end_later()
     assert "sessions left: 0" in roll("drain", WEB[0], load_balancer_drain_timeout=60)
     assert slow.result()["host"] == WEB[0]
     roll("put_back", WEB[0])
