@@ -23,7 +23,7 @@ NUMBERS = {"wroker": 3, "api": 40, "postgres": 2}
 BY_THE_CLUSTER = {
     "cluster too old": "codecov_kubernetes.context: the cluster is version v1.28.9 -> upgrade it: 1.29 is the oldest",
     "autoscaling without metrics": "codecov_kubernetes.autoscaling.enabled: needs the API metrics.k8s.io, which the cluster does not have -> ",
-    "missing permission": "codecov_kubernetes.context: may not create deployments.apps, create pods/exec in the namespace ours -> use an account that may",
+    "missing permission": "codecov_kubernetes.context: may not create deployments.apps; create pods/exec in the namespace ours -> use an account that may",
     "quota": "codecov_replicas: the quota compute leaves 0.5 of requests.cpu, and ",
     "no storage class": "codecov_kubernetes.volumes.storage_class: is missing, and the cluster has no default",
     "storage that clients cannot resolve": "codecov_storage.host: s3.nowhere.invalid does not resolve where the tasks run",
