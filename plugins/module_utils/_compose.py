@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import ipaddress
 import json
 import shlex
 import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import Service
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, SLOTS, Deployment, resolve
+from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import is_ip
 
 DRAIN_FILE = "/tmp/covstack-drain"
 PROBE_FILE = "/covstack/probe.py"
@@ -29,14 +29,6 @@ INTERNAL_NETWORKS = ("data", "proxy", "storage")
 READINESS = "readiness"
 READINESS_RESOURCES = {"cpus": 0.5, "memory_mb": 192}
 DRAIN_DIRECTORY = "/covstack/drain"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _literal(value: t.Any) -> t.Any:
@@ -147,7 +139,7 @@ def _edge_ports(deployment: Deployment) -> t.List[str]:
 def _platform_networks(deployment: Deployment, service: Service) -> t.Dict[str, t.Any]:
     networks: t.Dict[str, t.Any] = {name: {} for name in service.networks}
     # Where a load balancer serves the public name, the containers too must go there.
-    if service.name == "edge" and deployment.edge_serves_url and not _is_address(deployment.hostname):
+    if service.name == "edge" and deployment.edge_serves_url and not is_ip(deployment.hostname):
         networks["app"] = {"aliases": [deployment.hostname]}
     return networks
 

@@ -9,7 +9,6 @@ One short function a rule; each problem is one line.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import itertools
 import math
 import re
@@ -18,6 +17,7 @@ import typing as t
 from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_plan import CREATE_NAMESPACE
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import maximums, minimums, values_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import is_ip
 from ansible_collections.covstack.selfhosted.plugins.module_utils._plan import config_layers
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, warning
 from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
@@ -152,7 +152,7 @@ def _replicas_are_numbers(deployment: Deployment) -> bool:
 def _way_in(deployment: Deployment) -> Problems:
     given = _given(deployment)
     place, expose = f"{KUBERNETES}.expose", given["expose"]
-    if expose in ("ingress", "gateway") and _is_address(deployment.hostname):
+    if expose in ("ingress", "gateway") and is_ip(deployment.hostname):
         yield error(
             "codecov_url",
             f"has the address {deployment.hostname}, and {expose} needs a host name",
@@ -163,14 +163,6 @@ def _way_in(deployment: Deployment) -> Problems:
     if expose in ("load_balancer", "internal") and deployment.mode("storage") == "embedded":
         message = f"is {expose}, but clients reach embedded object storage by a path of codecov_url"
         yield error(place, message, "choose ingress or gateway, or external storage (codecov_storage.mode: external)")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _tls(deployment: Deployment) -> Problems:
