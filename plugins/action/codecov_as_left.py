@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _cluster_plan, _inputs, _placement, _settings
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _cluster_plan, _inputs, _on_host, _placement, _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import load_line
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME
 
@@ -54,9 +52,15 @@ class ActionModule(ActionBase):
         question = self._question(settings, placement, host, task_vars)
         keeper = {"keeper": placement.keeper.name if placement.keeper else None, "changed": False}
         if parameters["state"] == "look":
-            return {**result, **keeper, **self._look(question, task_vars)}
-        arguments = {"state": "present", "question": question, "servers": parameters["servers"]}
-        return {**result, **keeper, **self._execute_module(MODULE, module_args=arguments, task_vars=task_vars)}
+            return {**result, **keeper, **(_on_host.ask(self, _as_left, "look", [question], task_vars) or NOTHING_KNOWN)}
+        return {**result, **keeper, **self._remember(question, parameters["servers"], task_vars)}
+
+    def _remember(self, question: t.Mapping[str, t.Any], servers: t.Sequence[str], task_vars: t.Any) -> t.Dict[str, t.Any]:
+        problems = None if self._task.check_mode else _on_host.ask(self, _as_left, "remember", [question, servers], task_vars)
+        if problems is not None:
+            return {"changed": False, "problems": problems}
+        arguments = {"state": "present", "question": question, "servers": servers}
+        return dict(self._execute_module(MODULE, module_args=arguments, task_vars=task_vars))
 
     def _cluster(self, settings: t.Mapping[str, t.Any], state: str, task_vars: t.Any) -> t.Dict[str, t.Any]:
         """The plan looks, by the one question that it asks the cluster anyway."""
@@ -82,18 +86,3 @@ class ActionModule(ActionBase):
             # Another Redis of ours is another container.
             "redis_python": load_line(settings["codecov_line"]).python if asks_redis else None,
         }
-
-    def _look(self, question: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
-        """By the same code as the module's, sent as text: the digest of the input is not to be seen in a list of processes."""
-        with open(_as_left.__file__, encoding="utf-8") as stream:
-            script = f"{stream.read()}\nprint(json.dumps(look(json.loads({json.dumps(question)!r}))))\n"
-        answer = self._low_level_execute_command(f"{shlex.quote(self._python(task_vars))} -", sudoable=True, in_data=script.encode())
-        try:
-            return dict(json.loads(answer["stdout"].splitlines()[-1]))
-        except (ValueError, IndexError):  # no such Python, or something else in the way: the modules of a complete run say what
-            return NOTHING_KNOWN
-
-    def _python(self, task_vars: t.Any) -> str:
-        """The one that the inventory names, or the usual one: to look for others takes longer than the question."""
-        named = str(self._templar.template(task_vars.get("ansible_python_interpreter") or ""))
-        return named if named.startswith("/") else "python3"

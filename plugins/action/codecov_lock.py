@@ -13,6 +13,15 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock, _on_host
+
+MODULE = "covstack.selfhosted.codecov_lock"
+ARGUMENTS = {
+    "path": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent", "status"], "default": "present"},
+    "what": {"type": "str", "default": "a change"},
+    "break_lock": {"type": "bool", "default": False},
+}
 
 
 def _started(pid: int) -> str:
@@ -56,15 +65,15 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
         result = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        _arguments, parameters = self.validate_argument_spec(argument_spec=ARGUMENTS)
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        holder = {"who": f"{getpass.getuser()}@{platform.node()}", "what": str(arguments.get("what", "a change")), "since": now, "run": this_run()}
-        arguments["holder"] = holder
+        holder = {"who": f"{getpass.getuser()}@{platform.node()}", "what": parameters["what"], "since": now, "run": this_run()}
+        arguments = {"path": parameters["path"], "state": parameters["state"], "holder": holder, "replaces": ""}
         answer = self._ask(arguments, task_vars)
         held = answer.get("holder") or {}
-        if arguments.get("state", "present") != "present" or not held or held["run"] == holder["run"] or answer.get("failed"):
+        if arguments["state"] != "present" or not held or held["run"] == holder["run"] or answer.get("failed"):
             return {**result, **answer}
-        if not (is_over(held["run"]) or self._is_true(arguments.get("break_lock"))):
+        if not (is_over(held["run"]) or parameters["break_lock"]):
             raise AnsibleActionFail(explained(held, task_vars["inventory_hostname"], arguments["path"]))
         answer = self._ask({**arguments, "replaces": held["run"]}, task_vars)
         if not self._task.check_mode and (answer.get("holder") or {}).get("run") != holder["run"]:
@@ -73,8 +82,7 @@ class ActionModule(ActionBase):
         return {**result, **answer, "taken_over": held, "warnings": [told]}
 
     def _ask(self, arguments: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
-        return self._execute_module("covstack.selfhosted.codecov_lock", module_args=dict(arguments), task_vars=task_vars)
-
-    @staticmethod
-    def _is_true(value: t.Any) -> bool:
-        return str(value).strip().lower() in ("true", "yes", "1", "on")
+        held = _on_host.ask(self, _lock, "answer", [{**arguments, "check_mode": self._task.check_mode}], task_vars)
+        if held is not None:
+            return {"changed": False, "holder": held}
+        return dict(self._execute_module(MODULE, module_args=dict(arguments), task_vars=task_vars))

@@ -72,46 +72,8 @@ taken_over:
   sample: {"who": "alice@controller", "what": "upgrade", "since": "2026-11-21T08:00:00Z", "run": "controller/4711/98765"}
 """
 
-import fcntl
-import json
-import os
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
-
-
-def read_holder(path: str) -> dict[str, t.Any]:
-    """Who holds the lock; empty for nobody. A file that nobody can read holds it all the same."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            content = stream.read()
-    except FileNotFoundError:
-        return {}
-    try:
-        holder = json.loads(content)
-    except ValueError:
-        holder = None
-    return holder if isinstance(holder, dict) and holder.get("run") else {"who": "nobody known", "what": "nothing known", "since": "", "run": "unreadable"}
-
-
-def take(path: str, holder: dict[str, t.Any], replaces: str) -> dict[str, t.Any]:
-    """Take the lock if nobody holds it, or the run that it may replace does; returns who holds it then."""
-    directory = os.path.dirname(path)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    guard = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # let go of with the process, whatever becomes of it
-        held = read_holder(path)
-        if held and held["run"] != replaces:
-            return held
-        draft = f"{path}.new"
-        with open(draft, "w", encoding="utf-8") as stream:
-            json.dump(holder, stream)
-            stream.write("\n")
-        os.replace(draft, path)
-        return holder
-    finally:
-        os.close(guard)
+from ansible_collections.covstack.selfhosted.plugins.module_utils._lock import answer
 
 
 def main() -> None:
@@ -126,14 +88,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    path, wanted = module.params["path"], module.params["holder"] or {}
-    held = read_holder(path)
-    mine = bool(held) and held.get("run") == wanted.get("run")
-    if module.params["state"] == "present" and not mine and not module.check_mode and (not held or held["run"] == module.params["replaces"]):
-        held = take(path, wanted, module.params["replaces"])
-    elif module.params["state"] == "absent" and mine and not module.check_mode:
-        os.unlink(path)
-        held = {}
+    held = answer({**module.params, "holder": module.params["holder"] or {}, "check_mode": module.check_mode})
     # A lock is no state of the deployment: taking it is no change of it.
     module.exit_json(changed=False, holder=held)
 

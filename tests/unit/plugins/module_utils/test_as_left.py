@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _inputs
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _inputs, _on_host
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host, Placement
 
 LABELS = {"covstack.deployment": "codecov", "covstack.service": "api", "covstack.slot": "blue", "covstack.release": "8c1f0a"}
@@ -208,8 +208,7 @@ def test_a_host_that_balances_nothing_and_runs_nothing_is_told_by_its_files(host
 
 
 def test_the_file_runs_by_itself_as_the_action_sends_it(host: pathlib.Path) -> None:
-    asked = json.dumps(question(host, deployment=None, balances=False))
-    script = pathlib.Path(_as_left.__file__).read_text() + f"\nprint(json.dumps(look(json.loads({asked!r}))))\n"
+    script = _on_host.script_of(pathlib.Path(_as_left.__file__).read_text(), "look", [question(host, deployment=None, balances=False)])
     done = subprocess.run([sys.executable, "-I", "-"], input=script, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"as_left": False, "differs": ["unknown (FileNotFoundError)"]}
 

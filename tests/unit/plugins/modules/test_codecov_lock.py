@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import platform
@@ -13,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.covstack.selfhosted.plugins.action.codecov_lock import _started, explained, is_over
-from ansible_collections.covstack.selfhosted.plugins.modules.codecov_lock import read_holder, take
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock, _on_host
+from ansible_collections.covstack.selfhosted.plugins.module_utils._lock import read_holder, take
 
 COLLECTIONS = str(pathlib.Path(__file__).resolve().parents[4] / ".ansible/collections")
 ALICE = {"who": "alice@one", "what": "upgrade", "since": "2026-11-21T08:00:00Z", "run": "one/1/2"}
@@ -51,11 +53,24 @@ def test_one_of_many_gets_it(path: str) -> None:
 def _take_apart(path: str, run: str) -> str:
     """In a process of its own, as modules run."""
     code = (
-        "import sys; from ansible_collections.covstack.selfhosted.plugins.modules.codecov_lock import take\n"
+        "import sys; from ansible_collections.covstack.selfhosted.plugins.module_utils._lock import take\n"
         "print(take(sys.argv[1], {'who': 'x', 'what': 'y', 'since': '', 'run': sys.argv[2]}, '')['run'])"
     )
     environment = {**os.environ, "PYTHONPATH": COLLECTIONS}
     return subprocess.run([sys.executable, "-c", code, path, run], env=environment, text=True, capture_output=True, check=True).stdout
+
+
+def test_the_file_runs_by_itself_as_the_action_sends_it(path: str) -> None:
+    def ask(**over: object) -> dict[str, object]:
+        question = {"path": path, "state": "present", "holder": ALICE, "replaces": "", "check_mode": False, **over}
+        script = _on_host.script_of(pathlib.Path(_lock.__file__).read_text(), "answer", [question])
+        said = subprocess.run([sys.executable, "-I", "-"], input=script, text=True, capture_output=True, check=True).stdout
+        return dict(json.loads(said))
+
+    assert ask(check_mode=True) == {}, "check mode takes none"
+    assert ask() == ALICE == ask(holder=BOB)
+    assert ask(holder=BOB, state="absent") == ALICE, "who does not hold it gives nothing back"
+    assert ask(state="absent") == {} == ask(holder={}, state="status")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"who": "x"}'])
