@@ -152,7 +152,7 @@ class KilledRuns:
             turn = 1 - turn
         if not self._given_up.is_set():
             settled = (NEW, OLD)[turn]
-            assert deployment.run("deploy", settled).changed == 0
+            assert deployment.run("deploy", settled).changes == []
             deployment.run("health", settled)
 
     def _uninterrupted(self, deployment: Deployment, settings: t.Mapping[str, t.Any]) -> Picture:

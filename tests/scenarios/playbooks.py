@@ -53,8 +53,10 @@ class Run:
         return list(found.values())
 
     @property
-    def changed(self) -> int:
-        return sum(host["changed"] for event in self.events if event["_event"] == "v2_playbook_on_stats" for host in event["stats"].values())
+    def changes(self) -> list[str]:
+        """The tasks that changed anything."""
+        ended = [event for event in self.events if event["_event"] == "v2_runner_on_ok"]
+        return [_key(event["task"]) for event in ended for result in event["hosts"].values() if result.get("changed")]
 
     @property
     def at_work(self) -> str | None:

@@ -89,12 +89,12 @@ def requests_of(deployment: Deployment, slot: str) -> int:
 def test_nothing_to_switch_to(deployment: Deployment) -> None:
     assert "there is no green to switch to or from, blue serves alone" in refused(deployment, "blue_green", asking("switch", slot="green"))
     assert "blue gets 100 % of the requests" in refused(deployment, "blue_green", asking("clean_up", slot="blue"))
-    assert deployment.run("blue_green", asking("look")).changed == 0
+    assert deployment.run("blue_green", asking("look")).changes == []
 
 
 def test_a_check_says_what_would_be_done_and_does_nothing(deployment: Deployment) -> None:
     before = deployment.on_host("cd /opt/codecov && find . -type f | sort | xargs sha256sum")
-    assert deployment.run("blue_green", asking("deploy"), "--check").changed > 0
+    assert deployment.run("blue_green", asking("deploy"), "--check").changes
     assert deployment.on_host("cd /opt/codecov && find . -type f | sort | xargs sha256sum") == before
     assert running(deployment) == BLUE
 
@@ -111,7 +111,7 @@ def test_the_second_colour_comes_up_beside_the_first(deployment: Deployment, upl
     under_load(deployment, uploads, asking("deploy"))
     assert running(deployment) == BLUE | GREEN - {"green worker"}, "what is tested takes no task of users"
     assert header(deployment) == "blue=100 green=0"
-    assert deployment.run("blue_green", asking("deploy")).changed == 0
+    assert deployment.run("blue_green", asking("deploy")).changes == []
 
 
 def test_stage_is_tested_by_its_own_name(deployment: Deployment) -> None:
@@ -133,7 +133,7 @@ def test_a_share_of_the_requests(deployment: Deployment, uploads: Uploads) -> No
     cookies = collections.Counter(ask("/gateway_health")[2] for _request in range(200))
     assert sorted(cookies.values()) == [40, 160], cookies
     assert all(name.startswith(f"{COOKIE}=") for name in cookies)
-    assert deployment.run("blue_green", asking("switch", slot="green", weight=20)).changed == 0
+    assert deployment.run("blue_green", asking("switch", slot="green", weight=20)).changes == []
     assert deployment.run("health", NEW).code == 0
 
 
@@ -169,14 +169,14 @@ def test_the_whole_switch(deployment: Deployment, uploads: Uploads) -> None:
 def test_switching_back_and_forth(deployment: Deployment, uploads: Uploads) -> None:
     under_load(deployment, uploads, asking("switch", slot="blue"))
     assert running(deployment) == BLUE | GREEN - {"green worker"}
-    assert deployment.run("blue_green", asking("switch", slot="blue")).changed == 0
+    assert deployment.run("blue_green", asking("switch", slot="blue")).changes == []
     under_load(deployment, uploads, asking("switch", slot="green"))
     assert header(deployment) == "blue=0 green=100"
 
 
 def test_a_deployment_of_what_serves_keeps_the_old_colour(deployment: Deployment) -> None:
     """So that a pipeline that runs again does not take the way back."""
-    assert deployment.run("blue_green", asking("deploy")).changed == 0
+    assert deployment.run("blue_green", asking("deploy")).changes == []
     assert running(deployment) == GREEN | BLUE - {"blue worker"}
 
 
@@ -197,8 +197,8 @@ def test_the_end(deployment: Deployment, uploads: Uploads) -> None:
     under_load(deployment, uploads, asking("clean_up"))
     assert running(deployment) == GREEN
     assert header(deployment) == ""
-    assert deployment.run("blue_green", asking("clean_up")).changed == 0
-    assert deployment.run("deploy", NEW).changed == 0, "what is left is an ordinary deployment"
+    assert deployment.run("blue_green", asking("clean_up")).changes == []
+    assert deployment.run("deploy", NEW).changes == [], "what is left is an ordinary deployment"
 
 
 def test_rollback_goes_back_to_the_colour_that_was_cleaned_up(deployment: Deployment) -> None:

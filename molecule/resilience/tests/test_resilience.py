@@ -136,7 +136,7 @@ def test_redis_killed_under_processes_that_sent_tasks(uploads: Uploads, deployme
     uploads.some(4)
     wait_until("all are processed", lambda: not uploads.unprocessed(), 60, 1)
     assert "redis_restart" not in warned(deployment.run("health", {}))
-    assert deployment.run("repair", REPAIR_AT_ONCE).changed == 0
+    assert deployment.run("repair", REPAIR_AT_ONCE).changes == []
 
 
 def test_everything_comes_back_with_the_engine(uploads: Uploads) -> None:
