@@ -112,6 +112,23 @@ def test_a_broken_version_is_refused_by_the_gate_and_nothing_else_is_touched(upl
     wait_until("all receive", all_receive, 20, 0.5)
 
 
+def test_a_host_whose_containers_do_not_reach_the_storage_is_refused_when_it_is_its_turn() -> None:
+    """Its own way to the application, PostgreSQL and Redis is well, and load balancers reach it: only what is asked from inside tells."""
+    other, rule = containers(WEB[1]), f"--table raw %s PREROUTING --protocol tcp --destination {ADDRESS} --dport 443 --jump DROP"
+    another_release = {"codecov_config_group": {"site": {"codecov": {"require_ci_to_pass": False}}}}
+    on(WEB[1], f"iptables {rule % '--insert'}")
+    try:
+        said = playbook("deploy", fails=True, codecov_versions=NEW, codecov_health={"deadline_s": 40}, **another_release)
+    finally:
+        on(WEB[1], f"iptables {rule % '--delete'}")
+    assert "was refused on s2-app2 and removed from it. No further host was touched." in said
+    assert re.search(r"Why: Probe containers.*required probes failed.*storage", said, re.DOTALL), said[-3000:]
+    assert active(WEB[0])["slot"] == "blue" and active(WEB[1])["slot"] == "green" and set(containers(WEB[1])) == set(other)
+    wait_until("all receive", all_receive, 20, 0.5)
+    playbook("deploy", codecov_versions=NEW)
+    assert all(active(server)["slot"] == "green" for server in WEB)
+
+
 def test_a_rollback_goes_from_host_to_host_without_a_failed_request(uploads: Uploads) -> None:
     with clients("rollback", uploads, at_least=2400):
         playbook("rollback", codecov_versions=NEW)
@@ -144,7 +161,7 @@ def test_a_host_is_taken_out_and_added_again_without_a_failed_request(uploads: U
 
 def test_every_change_has_its_audit_line_on_every_host() -> None:
     changes = [int(on(server, "grep -c ' runs release ' /opt/codecov/audit.log")) for server in WEB]
-    assert changes == [5, 5], "the first host was the gate of a release that was refused, the second was added again"
+    assert changes == [7, 6], "the first host had two releases more, and was the gate of one that was refused; the second refused one, and was added again"
     assert "refused release" in on(WEB[0], "cat /opt/codecov/audit.log")
 
 
