@@ -41,8 +41,6 @@ from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.con
 from hypothesis import given
 from hypothesis import strategies as st
 
-
-
 # Generation
 
 @pytest.mark.parametrize("format_", FORMATS)
