@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.covstack.selfhosted.tests.unit.roles.play import play
 
 VARIABLES = Path(__file__).resolve().parents[3] / "roles" / "kubernetes" / "vars" / "main.yml"
 # From ansible-core 2.19 on a text is a template only when its source is trusted.
@@ -39,6 +40,43 @@ def decide(name: str, **variables: Any) -> Any:
 def test_rollback_goes_to_a_revision_that_served(history: list[dict[str, Any]], release: str, earlier: str) -> None:
     plan = {"settings": {"release": release}}
     assert decide("__kubernetes_earlier", codecov_plan=plan, __kubernetes_history={"stdout": json.dumps(history)}) == earlier
+
+
+def rollback(directory: Path, release: str, *options: str, fails: bool = False, deployed: bool = True) -> tuple[str, str]:
+    """Output, and what was asked of a helm that knows the history above and only notes the rest."""
+    noted, helm = directory / "noted", directory / "helm"
+    helm.write_text(f"#!/bin/sh\necho \"$*\" >> {noted}\n[ \"$1\" != history ] || cat {directory}/history.json\n")
+    helm.chmod(0o755)
+    (directory / "history.json").write_text(json.dumps(HISTORY))
+    given = {"helm": str(helm), "release": "codecov", "namespace": "ours", "kubeconfig": "", "context": "", "timeout_s": 60, "history": 10}
+    cluster = {"release": {"status": "deployed", "revision": 4}} if deployed else {"release": None}
+    output = play(directory, "kubernetes", "rollback", {"codecov_plan": {"settings": {"release": release}, "kubernetes": given, "cluster": cluster}},
+                  *options, fails=fails)
+    return output, noted.read_text() if noted.exists() else ""
+
+
+@pytest.mark.parametrize(("release", "revision"), [("", "2"), ("1", "1")], ids=["the newest that served", "the one asked for"])
+def test_rollback_tells_helm_which_revision(release: str, revision: str, tmp_path: Path) -> None:
+    _output, asked = rollback(tmp_path, release)
+    assert f"\nrollback codecov {revision} --namespace ours --wait " in asked
+
+
+def test_a_check_of_rollback_says_which_revision(tmp_path: Path) -> None:
+    output, asked = rollback(tmp_path, "", "--check")
+    assert "Would put revision 2 of codecov in force." in output
+    assert "rollback" not in asked
+
+
+def test_rollback_refuses_a_revision_that_is_not_there(tmp_path: Path) -> None:
+    output, asked = rollback(tmp_path, "9", fails=True)
+    assert "codecov_release: Helm remembers no revision 9 of codecov -> there are 1 superseded, 2 superseded, 3 superseded, 4 deployed." in output
+    assert "rollback" not in asked
+
+
+def test_rollback_refuses_where_nothing_is_deployed(tmp_path: Path) -> None:
+    output, asked = rollback(tmp_path, "", fails=True, deployed=False)
+    assert "codecov_kubernetes.release: there is no release codecov in the namespace ours ->" in output
+    assert asked == ""
 
 
 def secret(name: str, made: int) -> dict[str, Any]:
