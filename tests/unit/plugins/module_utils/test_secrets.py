@@ -43,6 +43,7 @@ from hypothesis import strategies as st
 
 # Generation
 
+
 @pytest.mark.parametrize("format_", FORMATS)
 def test_generated_values_differ_and_stay_text_in_yaml(format_: str) -> None:
     number = 2 if format_ == "certificate" else 50
