@@ -59,7 +59,7 @@ test: venv ## All tests: lint, unit, integration, every scenario
 	@$(STEPS) all
 
 .PHONY: lint
-lint: venv ## ruff, mypy, ansible-lint, shell syntax
+lint: venv ## ruff, mypy, ansible-lint, shell syntax, ansible-test sanity
 	@$(STEPS) lint
 
 .PHONY: unit
@@ -72,7 +72,7 @@ integration: venv ## Modules against real services
 
 .PHONY: scenario
 scenario: venv ## One scenario on real hosts: make scenario NAME=...
-	@test -n '$(NAME)' || { echo 'which one? make scenario NAME=...; there are:'; $(STEPS) --list scenarios; exit 2; }
+	@test -n '$(NAME)' || { echo 'which one? make scenario NAME=...; there are:'; $(STEPS) --list scenarios by_hand; exit 2; }
 	@$(STEPS) scenario:$(NAME)
 
 .PHONY: bench

@@ -232,8 +232,14 @@ class Services:
             "load_balancer": None if self.balancer is None else {
                 "dns_name": more(self.balancer, "dns_name"), "zone_id": more(self.balancer, "zone_id"),
                 "target_group_arns": {kind: known(group.id) for kind, group in self.targets.items()},
+                "notices_after_s": self._notices_after(),
             },
         }
+
+    def _notices_after(self) -> int:
+        """Seconds in which every node of the load balancer finds a host that is not ready any more, one health check to spare."""
+        chosen = self.settings["load_balancer"]
+        return int(chosen["health_interval_s"]) * (int(chosen["unhealthy_after"]) + 1)
 
     def _cidr(self) -> t.Optional[str]:
         if isinstance(self.vpc, Vpc):

@@ -19,7 +19,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._placement imp
 
 COLLECTION = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 CODE = ("catalogue", "charts", "playbooks", "plugins", "roles")
-CODE_KINDS = (".py", ".yml", ".tpl", ".json")
+CODE_KINDS = (".py", ".yml", ".yaml", ".tpl", ".j2", ".json")
 # Roles with variables of their own.
 ROLE_PREFIXES = ("docker_engine_", "load_balancer_")
 # What a role registers or sets as a fact is no input.

@@ -24,8 +24,6 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._problems impo
 )
 
 NAME = "codecov.yml"
-FILE_NAMES = ("codecov.yml", ".codecov.yml", "codecov.yaml", ".codecov.yaml")
-FOLDERS = ("", "dev/", ".github/")
 
 
 class Wrong(ValueError):

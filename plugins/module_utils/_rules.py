@@ -901,7 +901,13 @@ def _worker_grace(deployment: Deployment) -> Problems:
 
 def _release(deployment: Deployment) -> Problems:
     release = deployment.settings["codecov_release"]
-    if release and not re.fullmatch(r"[0-9a-f]{6,64}", release):
+    if not release:
+        return
+    if deployment.is_cluster:
+        if not re.fullmatch(r"[1-9][0-9]{0,8}", release):
+            way_out = "give the number of a revision (helm history), or leave it empty for the newest earlier one that served"
+            yield error("codecov_release", f"{release!r} is no revision of a Helm release", way_out)
+    elif not re.fullmatch(r"[0-9a-f]{6,64}", release):
         yield error("codecov_release", f"{release!r} is no release", "give the name of a directory in releases/, or leave it empty for the newest proved one")
 
 

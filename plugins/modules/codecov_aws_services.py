@@ -390,7 +390,11 @@ outputs:
       secret: codecov/postgres
     redis: {host: master.codecov-redis.abcdef.euc1.cache.amazonaws.com, port: 6379, secret: codecov/redis}
     storage: {bucket: example-codecov-reports, secret: codecov/storage, instance_profile: null}
-    load_balancer: {dns_name: codecov-1234567890.eu-central-1.elb.amazonaws.com, zone_id: Z215JYRZR1TBD5, target_group_arns: {}}
+    load_balancer:
+      dns_name: codecov-1234567890.eu-central-1.elb.amazonaws.com
+      zone_id: Z215JYRZR1TBD5
+      target_group_arns: {}
+      notices_after_s: 15
 """
 
 import typing as t

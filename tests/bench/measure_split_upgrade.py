@@ -95,5 +95,6 @@ def compare(bench: Bench) -> None:
     bench.value(f"{number} hosts, {BATCH} at a time: constant", in_batches.constant, "s")
     least, most = by_number[min(NUMBERS)], by_number[max(NUMBERS)]
     slowest = max(change.drain + change.gate for change in most.changes)
-    bench.value("4 hosts / (4 x the slowest drain + gate, and the constant of 2 hosts)", most.seconds / (4 * slowest + least.constant), "x", at_most=1)
+    goal = f"{max(NUMBERS)} hosts / ({max(NUMBERS)} x the slowest drain + gate, and the constant of {min(NUMBERS)} hosts)"
+    bench.value(goal, most.seconds / (max(NUMBERS) * slowest + least.constant), "x", at_most=1)
     bench.note(CONTENT)

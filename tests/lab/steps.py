@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run the tests step by step, with progress, times, and one closing line that adds everything up: N passed, N failed.
 
-    python -m lab.steps [--list] [--quiet] STEP ...     a step, a group (lint, unit, integration, scenarios), or all
+    python -m lab.steps [--list] STEP ...     a step, a group (lint, unit, integration, scenarios), all, or by_hand: the scenarios that `all` leaves out
 """
 
 from __future__ import annotations
@@ -164,11 +164,12 @@ def resolve(words: t.Sequence[str]) -> list[Step]:
     known = groups()
     every = [step for steps in known.values() for step in steps]
     by_hand = [scenario(name) for name in BY_HAND]
+    sets = {"all": every, **known, "by_hand": by_hand}
     chosen: list[Step] = []
     for word in words:
-        found = every if word == "all" else known.get(word) or [step for step in every + by_hand if step.name == word]
+        found = sets.get(word) or [step for step in every + by_hand if step.name == word]
         if not found:
-            sys.exit(f"no step {word}; there are: all, {', '.join(known)}, {', '.join(step.name for step in every)}")
+            sys.exit(f"no step {word}; there are: {', '.join([*sets, *(step.name for step in every + by_hand)])}")
         chosen += [step for step in found if step not in chosen]  # twice at the same time they would disturb each other
     return chosen
 

@@ -39,7 +39,7 @@ spec:
 {{- include "codecov.ingress" (dict "root" $ "ingress" $service "host" $.Values.url.hostname "service" $service "port" $port "annotations" $canary) }}
 {{- end }}
 {{- if and (eq $expose.type "ingress") $given.host }}
-{{- include "codecov.ingress" (dict "root" $ "ingress" (printf "%s-own" $service) "host" $given.host "service" $service "port" $port) }}
+{{- include "codecov.ingress" (dict "root" $ "ingress" (printf "%s-own" $service) "host" $given.host "service" $service "port" $port "slot" $slot) }}
 {{- end }}
 {{- if and (eq $expose.type "gateway") $given.host }}
 {{- include "codecov.route" (dict "root" $ "route" $service "host" $given.host "backends" (list (dict "name" $service "port" $port))) }}
@@ -60,8 +60,11 @@ spec:
 {name: {{ include "codecov.name" (dict "root" .root "name" $name) }}, port: {{ (index .root.Values.platform $name).port }}}
 {{- end }}
 
+{{/* cert-manager makes one certificate for one Secret, so a host name of a slot's own has one of its own. */}}
 {{- define "codecov.ingress" }}
 {{- $given := .root.Values.expose.ingress }}
+{{- $tlsSecret := $given.tlsSecret }}
+{{- if and .slot $given.issuer }}{{ $tlsSecret = printf "%s-%s" $tlsSecret .slot }}{{ end }}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -79,9 +82,9 @@ spec:
   {{- with $given.className }}
   ingressClassName: {{ . }}
   {{- end }}
-  {{- if $given.tlsSecret }}
+  {{- with $tlsSecret }}
   tls:
-    - {hosts: [{{ .host }}], secretName: {{ $given.tlsSecret }}}
+    - {hosts: [{{ $.host }}], secretName: {{ . }}}
   {{- end }}
   rules:
     - host: {{ .host }}

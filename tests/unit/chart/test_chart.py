@@ -443,6 +443,14 @@ def test_weights_at_the_gateway_and_at_an_nginx_ingress() -> None:
     assert "cert-manager.io/cluster-issuer" not in canary
 
 
+@pytest.mark.parametrize(("variation", "secret"), [("nginx, cert-manager", "codecov-tls-green"), ("own certificate", "codecov-tls")])
+def test_the_name_of_stage_has_a_certificate_that_is_good_for_it(variation: str, secret: str) -> None:
+    """The one made for the public name is not; the operator's may be good for both."""
+    ingresses = of_kind(two_slots(variation, Slot(), Slot(weight=0, host="stage.example.com")), "Ingress")
+    assert ingresses["codecov-gateway-green-own"]["spec"]["tls"] == [{"hosts": ["stage.example.com"], "secretName": secret}]
+    assert ingresses["codecov"]["spec"]["tls"] == [{"hosts": ["codecov.example.com"], "secretName": "codecov-tls"}]
+
+
 def test_a_parked_colour_has_no_pods() -> None:
     objects = two_slots("as it comes", Slot(weight=0, parked=True), Slot())
     assert of_kind(objects, "Deployment")["codecov-worker-blue"]["spec"]["replicas"] == 0

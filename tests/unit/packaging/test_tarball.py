@@ -132,7 +132,7 @@ def test_documentation_of_modules_and_roles_is_valid(installed: Path, tmp_path: 
     run(["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "--validate-collection-refs", "self", str(collection)], tmp_path)
 
 
-@pytest.mark.parametrize(("inventory", "external"), [("strategy_1", []), ("strategy_1_cloud", ["postgres", "redis", "storage"])])
+@pytest.mark.parametrize(("inventory", "external"), [("strategy_1", []), ("strategy_1_cloud", ["postgres", "redis", "storage"]), ("strategy_2", [])])
 def test_example_inventory_is_planned_without_a_problem(inventory: str, external: list[str], installed: Path, tmp_path: Path) -> None:
     playbook = tmp_path / "plan.yml"
     playbook.write_text(PLAN_AND_COMPARE)

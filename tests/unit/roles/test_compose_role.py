@@ -21,3 +21,15 @@ def test_a_switch_is_never_without_its_audit_line() -> None:
     """file_set writes it before the file; see its own tests."""
     switch = task_of("release_gate.yml", "Switch the edge to the slot")["covstack.selfhosted.file_set"]
     assert switch["journal"]["file"] == "audit.log" and "__compose_release" in switch["journal"]["line"]
+
+
+def test_a_refused_release_is_not_what_a_split_host_says_it_runs() -> None:
+    """It says so before the host is put back, which may fail. Whoever reads it next must find the release that served, also if this run is killed here."""
+    change = [task["name"] for task in task_of("split_change.yml", "Change the host")["block"]]
+    assert change.index("Say what serves here") < change.index("Put the host back")
+    again, nothing, *_rest = task_of("split_refused.yml", "Go back to the release that served")["block"]
+    assert again["ansible.builtin.include_tasks"] == "split_active.yml"
+    # Not __compose_release, which the condition of the block asks for, too: the task would be skipped.
+    assert again["vars"] == {"__compose_serves": "{{ __compose_active }}"}
+    assert nothing["ansible.builtin.file"] == {"path": "{{ __compose_directory }}/slots/active.yml", "state": "absent"}
+    assert {again["when"], nothing["when"]} == {"__compose_active | length > 0", "__compose_active | length == 0"}

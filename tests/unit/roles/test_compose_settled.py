@@ -112,3 +112,15 @@ def test_all_hosts_name_the_release_after_the_configuration_of_the_one_that_keep
     assert decide("__compose_config_digest", plan=plan, hostvars={"app1": {}}, __compose_config=own) == "own"
     alone = {"hostvars": {"one": {}}, "inventory_hostname": "one"}
     assert decide("__compose_config_digest", plan={"placement": {"split": False}}, __compose_config=own, **alone) == "own"
+
+
+def test_a_refusal_names_the_hosts_that_run_the_release_already() -> None:
+    """By what this run made of them, or by what they ran before it."""
+    release = "8c1f0a"
+    serves = {"app1": {"__compose_switched_to": {"release": release}}, "app2": {}, "app3": {}, "app4": {}}
+    before = {"app1": "0c1a77", "app2": release, "app3": "0c1a77", "app4": None}
+    plans = {name: {"host": {"deployment": {"active": {"release": known} if known else None}}} for name, known in before.items()}
+    hosts = {name: {**facts, "codecov_plan": plans[name]} for name, facts in serves.items()}
+    known = {"hostvars": hosts, "ansible_play_hosts_all": [*hosts], "inventory_hostname": "app3"}
+    assert decide("__compose_run_it", **known, __compose_release=release) == ["app1", "app2"]
+    assert decide("__compose_run_it", **known, __compose_release="0c1a77") == []

@@ -254,3 +254,9 @@ def test_the_code_of_the_collection_is_input(tmp_path: pathlib.Path) -> None:
 def test_variables_of_roles_are_input_and_what_roles_remember_is_not() -> None:
     given = {"docker_engine_version": "28", "load_balancer_http_port": 81}
     assert _inputs.variables_of_roles({**given, "codecov_url": "", "__docker_engine_options": {}, "load_balancer_plan": {}}) == given
+
+
+def test_every_kind_of_file_that_does_something_is_code() -> None:
+    """Pages, and what Python makes of sources, are none."""
+    kinds = {path.suffix for part in _inputs.CODE for path in (pathlib.Path(_inputs.COLLECTION) / part).rglob("*.*") if path.is_file()}
+    assert ".yml" in kinds and kinds - {".md", ".pyc"} <= set(_inputs.CODE_KINDS)

@@ -62,6 +62,11 @@ def test_bad_cluster_has_one_clear_problem(case: dict[str, Any]) -> None:
     assert SECRET not in line
 
 
+def test_what_rollback_goes_to_is_the_number_of_a_revision() -> None:
+    errors, _warnings = split(problems_of({"codecov_release": "3"}, EMBEDDED, {}))
+    assert errors == []
+
+
 @pytest.mark.parametrize("base", [EMBEDDED, EXTERNAL], ids=["embedded", "external"])
 @pytest.mark.parametrize("line", ["codecov", "codecov_enterprise"])
 def test_good_settings_are_good(base: dict[str, Any], line: str) -> None:

@@ -21,8 +21,6 @@ TABLE: list[dict[str, Any]] = yaml.safe_load((pathlib.Path(__file__).parents[2] 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 GROUPS = {"load_balancers": ["lb1", "lb2"], "web": ["app1", "app2"], "worker": ["app1", "app2"], "storage": ["st1"], "data": ["db1"]}
 VIRTUAL_ADDRESS = {"codecov_virtual_address": "192.0.2.100"}
-# What the good placement says of itself.
-USUAL = ("codecov_postgres.mode", "codecov_redis.mode", "codecov_storage.mode")
 
 
 def placement(groups: dict[str, list[str]], hosts: dict[str, dict[str, Any]]) -> Placement:

@@ -41,10 +41,8 @@ from ansible_collections.covstack.selfhosted.tests.unit.plugins.module_utils.con
 from hypothesis import given
 from hypothesis import strategies as st
 
-HASH_KEY = ("services", "minio", "hash_key")
-
-
 # Generation
+
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_generated_values_differ_and_stay_text_in_yaml(format_: str) -> None:

@@ -1,0 +1,46 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check mode of what no test on hosts looks at: the tasks themselves, run by Ansible with a plan as the hosts would give it. Programs are not started then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.covstack.selfhosted.tests.unit.roles.play import play
+
+SERVES, BEFORE = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+API = {"service": "api", "name": "api", "state": "running", "health": "healthy", "number": 1}
+
+
+def plan(directory: Path, split: bool) -> dict[str, Any]:
+    containers = [{**API, "slot": "blue", "release": SERVES}, {**API, "slot": "green", "release": BEFORE, "state": "exited"}]
+    releases = [{"id": SERVES, "proved": True}, {"id": BEFORE, "proved": True}]
+    there = {"active": {"slot": "blue", "release": SERVES}, "containers": containers, "releases": releases, "older_than_redis": []}
+    application = {
+        "digest": "d", "versions": {}, "replicas": {"api": 1}, "web": ["api"], "worker": [], "entry": "api", "entry_ports": {"blue": 1, "green": 2},
+        "gate": [{"path": "/api_health/", "body_regex": "is live!"}],
+    }
+    return {
+        "directory": str(directory), "name": "codecov", "url": "http://codecov.example.com", "own_ca": False, "hostname": "codecov.example.com",
+        "local_address": None, "slots": {"blue": "SLOT=blue\n", "green": "SLOT=green\n"}, "routes": {"blue": "", "green": ""}, "application": application,
+        "health": {"python": "python3"}, "settings": {"deadline_s": 5, "release": "", "releases_kept": 5, "purge": False},
+        "placement": {"split": split, "cluster": False, "keeper": True, "keeper_name": "localhost", "kinds": []},
+        "host": {"deployment": there, "docker": {"running": True}, "names": {}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("role", "tasks_from", "split", "says"),
+    [
+        ("compose", "rollback", False, f"Would start release {BEFORE} in slot green, switch to it from {SERVES}"),
+        ("compose", "split_rollback", True, f"Would drain this host, run release {BEFORE}"),
+        ("compose", "remove", False, "Would remove 2 containers and their networks. Data and files stay."),
+        ("verify", "smoke", False, "Would upload a report to http://codecov.example.com."),
+    ],
+)
+def test_it_says_what_would_be_done_and_does_not_do_it(role: str, tasks_from: str, split: bool, says: str, tmp_path: Path) -> None:
+    variables = {"codecov_plan": plan(tmp_path, split), "__compose_config": {"digest": "d"}}
+    assert says in play(tmp_path, role, tasks_from, variables, "--check")
+    assert {path.name for path in tmp_path.iterdir()} == {"play.yml", "ansible"}
