@@ -112,8 +112,9 @@ def test_a_broken_version_is_refused_by_the_gate_and_nothing_else_is_touched(upl
     wait_until("all receive", all_receive, 20, 0.5)
 
 
-def test_a_host_whose_containers_do_not_reach_the_storage_is_refused_when_it_is_its_turn() -> None:
+def test_a_host_whose_containers_do_not_reach_the_storage_is_refused_when_it_is_its_turn(uploads: Uploads) -> None:
     """Its own way to the application, PostgreSQL and Redis is well, and load balancers reach it: only what is asked from inside tells."""
+    wait_until("its worker needs the storage for nothing", lambda: not uploads.unprocessed(), 60, 1)
     other, rule = containers(WEB[1]), f"--table raw %s PREROUTING --protocol tcp --destination {ADDRESS} --dport 443 --jump DROP"
     another_release = {"codecov_config_group": {"site": {"codecov": {"require_ci_to_pass": False}}}}
     on(WEB[1], f"iptables {rule % '--insert'}")
