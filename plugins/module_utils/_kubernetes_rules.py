@@ -20,7 +20,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes im
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import is_ip
 from ansible_collections.covstack.selfhosted.plugins.module_utils._plan import config_layers
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, warning
-from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import references
+from ansible_collections.covstack.selfhosted.plugins.module_utils._secrets import literal_secrets, references
 
 Problems = t.Iterator[Problem]
 Cluster = t.Mapping[str, t.Any]
@@ -31,6 +31,7 @@ OLDEST_HELM = (3, 14)
 FIRST_FOR_HELM_4 = (6, 4)
 DATA_SERVICES = ("postgres", "redis", "storage", "timescale")
 KUBERNETES = "codecov_kubernetes"
+OPERATOR_CONFIG = ("codecov_config_group", "codecov_config_host", "codecov_config_file")
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
@@ -214,6 +215,23 @@ def _external_secrets(deployment: Deployment, secrets: t.Mapping[str, t.Any]) ->
         yield error(f"{place}.keys.{missing[0]}", f"is missing ({len(missing)} in all: {', '.join(missing)})", "say where the store has each of them")
 
 
+def _operator_config(deployment: Deployment) -> Problems:
+    """The operator's own parts of codecov.yml, where somebody else writes it."""
+    source, settings = _given(deployment)["secrets"]["source"], deployment.settings
+    for name in OPERATOR_CONFIG if source == "existing" else ():
+        if settings[name]:
+            way_out = "put it into that Secret, and remove it here"
+            yield error(name, "has no effect: codecov.yml stands finished in the Secret that codecov_kubernetes.secrets.name names", way_out)
+    if source != "external_secrets":
+        return
+    if settings["codecov_config_file"]:
+        yield error("codecov_config_file", "is not read where the External Secrets operator writes codecov.yml", "move what is in it to codecov_config_group")
+    for name in OPERATOR_CONFIG[:-1]:
+        if any(literal_secrets(settings[name])):
+            way_out = "write ${secret:NAME} in its place, and say in codecov_kubernetes.secrets.keys where the store has NAME"
+            yield error(name, "holds a secret written out, which would stand in Helm's values", way_out)
+
+
 def _archives(deployment: Deployment) -> Problems:
     if deployment.settings["codecov_images"]["archives"]:
         yield error("codecov_images.archives", "cannot be loaded into the nodes of a cluster", "push the images to a registry, and set codecov_images.registry")
@@ -246,7 +264,8 @@ def _volumes(deployment: Deployment) -> Problems:
 
 
 RULES: t.Tuple[t.Callable[[Deployment], Problems], ...] = (
-    _one_cluster, _names, _numbers, _maximum, _schedule, _way_in, _tls, _ca, _secrets, _archives, _texts, _volumes,
+    _one_cluster, _names, _numbers, _maximum, _schedule, _way_in, _tls, _ca, _secrets, _operator_config, _archives, _texts,
+    _volumes,
 )  # fmt: skip
 
 

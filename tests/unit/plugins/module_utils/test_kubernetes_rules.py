@@ -77,11 +77,36 @@ def test_embedded_data_are_said_to_be_for_trials() -> None:
     assert any("in one pod each" in problem.message for problem in problems_of({}, EMBEDDED, {}))
 
 
+NAMES = (
+    "enterprise_license", "encryption_secret", "yaml_secret", "cookie_secret", "django_secret_key", "github_webhook_secret", "storage_hash_key",
+    "postgres_password", "redis_password", "storage_access_key", "storage_secret_key", "github_client_secret",
+)  # fmt: skip
+EXTERNAL_SECRETS = {"source": "external_secrets", "store": "vault", "keys": dict.fromkeys(NAMES, "codecov")}
+EXISTING = {"source": "existing", "name": "ours"}
+WRITTEN_OUT = {"setup": {"http": {"cookie_secret": "written-out-by-somebody"}}}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "given", "path", "says"),
+    [
+        (EXISTING, {"codecov_config_group": {"setup": {"guest_access": False}}}, "codecov_config_group", "has no effect"),
+        (EXISTING, {"codecov_config_file": "codecov.yml"}, "codecov_config_file", "has no effect"),
+        (EXTERNAL_SECRETS, {"codecov_config_file": "codecov.yml"}, "codecov_config_file", "move what is in it to codecov_config_group"),
+        (EXTERNAL_SECRETS, {"codecov_config_group": WRITTEN_OUT}, "codecov_config_group", "write ${secret:NAME}"),
+        (EXTERNAL_SECRETS, {"codecov_config_group": {"setup": {"guest_access": False}}}, "", ""),
+    ],
+    ids=["group, and a finished file", "file, and a finished file", "file that the operator does not get", "secret in Helm's values", "group"],
+)
+def test_what_codecov_yml_would_not_get_is_refused(secrets: dict[str, Any], given: dict[str, Any], path: str, says: str) -> None:
+    wanted = {**given, "codecov_secrets": {}, "codecov_kubernetes": {"secrets": secrets}}
+    seen = {"api_groups": [*CLUSTER["api_groups"], "external-secrets.io"]}
+    errors, _warnings = split(problems_of(wanted, {**EXTERNAL, "codecov_secrets": {}}, seen))
+    assert [problem.path for problem in errors] == ([path] if path else [])
+    assert says in "".join(map(str, errors)) and "written-out" not in "".join(map(str, errors))
+
+
 def test_secrets_of_a_store_are_not_asked_for_again() -> None:
-    names = ("enterprise_license", "encryption_secret", "yaml_secret", "cookie_secret", "django_secret_key", "github_webhook_secret", "storage_hash_key")
-    names += ("postgres_password", "redis_password", "storage_access_key", "storage_secret_key", "github_client_secret")
-    secrets = {"source": "external_secrets", "store": "vault", "keys": dict.fromkeys(names, "codecov")}
-    given = {"codecov_secrets": {}, "codecov_kubernetes": {"secrets": secrets}}
+    given = {"codecov_secrets": {}, "codecov_kubernetes": {"secrets": EXTERNAL_SECRETS}}
     without = {**EXTERNAL, "codecov_secrets": {}}
     seen = {"api_groups": [*CLUSTER["api_groups"], "external-secrets.io"]}
     assert split(problems_of(given, without, seen)) == ([], [])
