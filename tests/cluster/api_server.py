@@ -487,7 +487,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _feed(self, pipe: t.IO[bytes]) -> None:
         """Messages of the client are its input."""
-        with contextlib.suppress(OSError):  # the command may end before its input does
+        with contextlib.suppress(OSError, ValueError):  # the command, and with it the connection, may end before its input does
             while len(head := self.rfile.read(2)) == 2 and head[0] & 15 != 8:
                 length = head[1] & 127
                 if length > 125:
