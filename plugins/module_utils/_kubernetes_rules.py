@@ -14,7 +14,7 @@ import math
 import re
 import typing as t
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_plan import CREATE_NAMESPACE
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_plan import CREATE_NAMESPACE, Named, named_objects
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
 from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import maximums, minimums, values_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import is_ip
@@ -325,6 +325,31 @@ def _ingress_class(deployment: Deployment, cluster: Cluster) -> Problems:
         yield error(f"{KUBERNETES}.ingress.class", f"{wanted!r} is no ingress class of the cluster", f"there are: {', '.join(known) or 'none'}")
 
 
+def _named(deployment: Deployment, cluster: Cluster) -> Problems:
+    """Pods that name what is not there do not start, and a release waits for them until its time is up."""
+    for item in named_objects(deployment):
+        keys = cluster["named"].get(str(item), ())
+        lacks = [key for key in item.keys if keys is not None and key not in keys]
+        if str(item) not in cluster["named"]:
+            yield error(f"{KUBERNETES}.{item.option}", f"there is no {item.kind} {item.name}{_place_of(deployment, item)}", _made_by(deployment, cluster, item))
+        elif lacks:
+            message = f"the {item.kind} {item.name}{_place_of(deployment, item)} has no key {' and no key '.join(lacks)}"
+            yield error(f"{KUBERNETES}.{item.option}", message, f"make it anew: {_made_by(deployment, cluster, item)}")
+
+
+def _place_of(deployment: Deployment, item: Named) -> str:
+    return f" in the namespace {_given(deployment)['namespace']}" if item.kind == "Secret" else ""
+
+
+def _made_by(deployment: Deployment, cluster: Cluster, item: Named) -> str:
+    namespace = _given(deployment)["namespace"]
+    how = f"kubectl create {item.kind.lower()} {item.made_by.format(item.name)}"
+    if item.kind != "Secret":
+        return how
+    first = "" if cluster["namespace_exists"] else f"kubectl create namespace {namespace}; "
+    return f"{first}{how} --namespace {namespace}"
+
+
 def _resolution(deployment: Deployment, cluster: Cluster) -> Problems:
     """Who runs the tasks is taken for a client. The name of an ingress may get its record with the first release, unless the storage is behind it."""
     for name, answer in cluster["names"].items():
@@ -413,7 +438,7 @@ def _interrupted(deployment: Deployment, cluster: Cluster) -> Problems:
 
 
 LIVE_RULES: t.Tuple[t.Callable[[Deployment, Cluster], Problems], ...] = (
-    _version, _kinds, _storage_class, _ingress_class, _resolution, _permissions, _quota, _helm, _interrupted,
+    _version, _kinds, _storage_class, _ingress_class, _named, _resolution, _permissions, _quota, _helm, _interrupted,
 )  # fmt: skip
 
 

@@ -50,6 +50,7 @@ KINDS: dict[str, dict[str, tuple[str, bool]]] = {
     "policy/v1": {"poddisruptionbudgets": ("PodDisruptionBudget", True)},
     "networking.k8s.io/v1": {"ingresses": ("Ingress", True), "networkpolicies": ("NetworkPolicy", True), "ingressclasses": ("IngressClass", False)},
     "rbac.authorization.k8s.io/v1": {"roles": ("Role", True), "rolebindings": ("RoleBinding", True)},
+    "scheduling.k8s.io/v1": {"priorityclasses": ("PriorityClass", False)},
     "storage.k8s.io/v1": {"storageclasses": ("StorageClass", False)},
     "authorization.k8s.io/v1": {
         "selfsubjectaccessreviews": ("SelfSubjectAccessReview", False), "selfsubjectrulesreviews": ("SelfSubjectRulesReview", False),
@@ -377,6 +378,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._status(422, "sendInitialEvents", "Invalid")  # clients then list, and watch from there
         elif query.get("watch") in ("true", "1"):
             self._watch(place, query)
+        elif place.name and f"get {place.plural}" in self.server.forbidden:
+            self._status(403, parts.path, "Forbidden")
         elif place.name:
             item = self.server.store.get(place)
             self._answer(200, item) if item else self._status(404, parts.path)

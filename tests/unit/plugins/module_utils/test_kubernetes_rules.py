@@ -31,6 +31,7 @@ CLUSTER = {
     "permissions": {"create deployments.apps": True},
     "quotas": [],
     "namespace_exists": True,
+    "named": {"Secret/codecov-tls": ["tls.crt", "tls.key"]},
     "names": {},
     "release": None,
     "helm_version": "3.19.0",
@@ -120,7 +121,14 @@ def test_what_a_release_uses_already_is_free_for_the_next() -> None:
 
 
 def test_what_is_not_known_is_not_judged() -> None:
-    assert split(problems_of({}, EMBEDDED, {"storage_classes": None, "ingress_classes": None, "permissions": {}}))[0] == []
+    unknown = {"storage_classes": None, "ingress_classes": None, "permissions": {}, "named": {"Secret/codecov-tls": None}}
+    assert split(problems_of({}, EMBEDDED, unknown))[0] == []
+
+
+@pytest.mark.parametrize("ingress", [{"issuer": "letsencrypt"}, {"annotations": {"cert-manager.io/issuer": "ours"}}], ids=["issuer", "annotation"])
+def test_a_certificate_that_is_issued_need_not_be_there(ingress: dict[str, Any]) -> None:
+    seen = {"named": {}, "api_groups": [*CLUSTER["api_groups"], "cert-manager.io"]}
+    assert split(problems_of({"codecov_kubernetes": {"ingress": ingress}}, EMBEDDED, seen))[0] == []
 
 
 @pytest.mark.parametrize(
