@@ -274,11 +274,20 @@ def revision_of(record: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
 
 
 def helm_version(module: AnsibleModule) -> str:
-    program = module.params["helm"] or module.get_bin_path("helm", required=True)
-    code, output, errors = module.run_command([program, "version", "--template", "{{ .Version }}"])
+    program = module.params["helm"] or module.get_bin_path("helm")
+    if not program:
+        raise no_helm("there is no program helm in PATH where the tasks run")
+    try:
+        code, output, errors = module.run_command([program, "version", "--template", "{{ .Version }}"], handle_exceptions=False)
+    except OSError as problem:
+        raise no_helm(f"{program} does not run ({problem.strerror})") from None
     if code != 0:
-        module.fail_json(msg=f"{program} does not run: {errors.strip()}")
+        raise no_helm(f"{program} does not run ({errors.strip()})")
     return str(output.strip().lstrip("v"))
+
+
+def no_helm(reason: str) -> ClusterError:
+    return ClusterError(f"codecov_kubernetes.helm: {reason} -> install Helm 3.14 or newer, or 4, there, or give the program's path")
 
 
 def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
