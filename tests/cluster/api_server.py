@@ -336,6 +336,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.store = Store()
         self.forbidden: set[str] = set()
+        self.unwritable: set[str] = set()  # kinds, in the plural, that nobody may create, whatever the permissions say
         self.version = VERSION
         self.absent: set[str] = set()  # API groups that the cluster does not have
         # What runs a command in a pod of a service: the start of the command line.
@@ -401,6 +402,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._answer(201, {**body, "status": {"resourceRules": rules, "nonResourceRules": [], "incomplete": not rules}})
         elif self.server.store.get(dataclasses.replace(place, name=body["metadata"]["name"])):
             self._status(409, body["metadata"]["name"], "AlreadyExists")
+        elif place.plural in self.server.unwritable:
+            self._status(403, f'{place.plural} "{body["metadata"]["name"]}"', "Forbidden")
         elif "dryRun" in self.path:
             self._answer(201, body)
         else:

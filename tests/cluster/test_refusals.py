@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -97,6 +98,17 @@ def test_it_is_refused_by_the_name_of_its_setting(refusals: Refusals, kind: str,
 def test_nothing_of_it_was_written(refusals: Refusals) -> None:
     assert set(refusals.output) == set(KINDS)
     assert refusals.written == []
+
+
+def test_why_secrets_cannot_be_written_is_said(cluster: Cluster) -> None:
+    """By an admission policy, say, which no permission shows."""
+    cluster.begin(cluster.empty)
+    cluster.server.unwritable.add("secrets")
+    output = cluster.play("deploy", fails=True, codecov_kubernetes={**cluster.kubernetes, "connect_to": "127.0.0.1:1"})
+    assert re.search(r"the Secrets cannot be written: Forbidden: secrets .codecov-secrets.: Forbidden -> mend that", " ".join(output.split())), output
+    assert cluster.writes() == [f"create Namespace/{NAMESPACE}"]
+    namespace = cluster.server.store.get(Place("v1", "namespaces", None, NAMESPACE))
+    assert namespace and namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 @pytest.mark.parametrize("helm", HELMS)
