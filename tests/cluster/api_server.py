@@ -430,7 +430,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         place = place_of(urlsplit(self.path).path)
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        item = self.server.store.delete(place) if place else None
+        store = self.server.store
+        item = (store.get(place) if "dryRun" in self.path else store.delete(place)) if place else None
         self._answer(200, item) if item else self._status(404, self.path)
 
     def _list(self, place: Place, query: dict[str, str]) -> None:
