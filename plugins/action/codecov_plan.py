@@ -17,6 +17,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _blue_green,
     _cluster_colours,
     _cluster_plan,
+    _cluster_quota,
     _config_merge,
     _config_validate,
     _host_colours,
@@ -82,12 +83,13 @@ class ActionModule(ActionBase):
         inputs = _inputs.cluster_digest(deployment.settings, task_vars, self._loader.path_dwim)
         cluster = self._ask("covstack.selfhosted.codecov_cluster_info", {**_cluster_plan.question_of(deployment), "inputs": inputs}, task_vars)
         cluster["kubernetes_core"] = _collection_version("kubernetes", "core")
-        found = _kubernetes_rules.cluster_problems(deployment, cluster) if parameters["host_checks"] else []
-        found += _colour_problems(deployment, parameters["verb"], _cluster_colours.shares_of(cluster))
-        self._refuse(found)
-        warnings = [str(problem) for problem in [*problems, *found]]
+        problems += _colour_problems(deployment, parameters["verb"], _cluster_colours.shares_of(cluster))
+        self._refuse(problems)
         plan = _cluster_colours.plan_of(deployment, cluster, parameters["verb"] == _blue_green.BLUE_GREEN)
-        return {**plan, "cluster": cluster, "changed": False, "warnings": warnings}
+        if parameters["host_checks"]:
+            problems += [*_kubernetes_rules.cluster_problems(deployment, cluster), *_cluster_quota.problems(plan, cluster)]
+        self._refuse(problems)
+        return {**plan, "cluster": cluster, "changed": False, "warnings": [str(problem) for problem in problems]}
 
     def _deployment(self, task_vars: t.Mapping[str, t.Any]) -> t.Tuple[t.Optional[Deployment], t.List[t.Any]]:
         problems: t.List[t.Any] = []

@@ -67,9 +67,13 @@ class Api:
         status, answer = self._request(path, method, body, {"Accept": accept, "Content-Type": content_type}, timeout)
         return None if status in (FORBIDDEN, MISSING) else answer
 
+    def look(self, path: str) -> tuple[int, Any]:
+        """Status and answer, which is None where the status says that it is not there, or not for this account."""
+        return self._request(path, "GET", None, {"Accept": JSON}, TIMEOUT)
+
     def is_missing(self, path: str) -> bool:
         """Whether the server says that it is not there. What the account may not see may be there."""
-        return self._request(path, "GET", None, {"Accept": JSON}, TIMEOUT)[0] == MISSING
+        return self.look(path)[0] == MISSING
 
     def _request(self, path: str, method: str, body: Any, headers: dict[str, str], timeout: float) -> tuple[int, Any]:
         try:

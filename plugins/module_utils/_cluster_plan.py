@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _plan
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
-from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import expected_pods, values_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import CA_KEY, expected_pods, values_of
 
 # Helm reads each object before it changes it, and watches until it is ready or gone.
 _VERBS = ("get", "list", "watch", "create", "patch", "delete")
@@ -39,6 +40,45 @@ def actions_of(deployment: Deployment) -> t.List[str]:
     return [*(f"{verb} {resource}" for resource in resources for verb in _VERBS), *_HELM, *_PROOF, CREATE_NAMESPACE]
 
 
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """An object that the operator makes: the part of codecov_kubernetes that names it, the keys that it must have, and how kubectl makes it."""
+
+    kind: str
+    name: str
+    option: str
+    keys: t.Tuple[str, ...] = ()
+    made_by: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+# Who has cert-manager asked by an annotation gets the Secret with the ingress.
+_ISSUED_BY = ("cert-manager.io/", "kubernetes.io/tls-acme")
+
+
+def _tls_secret(ingress: t.Mapping[str, t.Any]) -> str:
+    issued = ingress["issuer"] or any(str(key).startswith(_ISSUED_BY) for key in ingress["annotations"])
+    return "" if issued else str(ingress["tls_secret"])
+
+
+def named_objects(deployment: Deployment) -> t.List[Named]:
+    """What the settings name and nobody makes with the release."""
+    given = deployment.settings["codecov_kubernetes"]
+    secrets, pulls = given["secrets"], "generic {} --type=kubernetes.io/dockerconfigjson --from-file=.dockerconfigjson=FILE"
+    found = [
+        Named("Secret", _tls_secret(given["ingress"]) if given["expose"] == "ingress" else "", "ingress.tls_secret", ("tls.crt", "tls.key"),
+              "tls {} --cert=FILE --key=FILE"),
+        Named("Secret", given["ca_secret"], "ca_secret", (CA_KEY,), f"generic {{}} --from-file={CA_KEY}=FILE"),
+        Named("Secret", secrets["name"] if secrets["source"] == "existing" else "", "secrets.name", ("codecov.yml",),
+              "generic {} --from-file=codecov.yml=FILE"),
+        *(Named("Secret", name, "pull_secrets", made_by=pulls) for name in given["pull_secrets"]),
+        Named("PriorityClass", given["scheduling"]["priority_class"], "scheduling.priority_class", made_by="{} --value=NUMBER"),
+    ]  # fmt: skip
+    return [item for item in found if item.name]
+
+
 def access_to(settings: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
     """How modules reach the release: those of their options that are set."""
     given = settings["codecov_kubernetes"]
@@ -49,7 +89,8 @@ def question_of(deployment: Deployment) -> t.Dict[str, t.Any]:
     """Arguments of the module codecov_cluster_info."""
     given = deployment.settings["codecov_kubernetes"]
     names = [deployment.hostname, *([str(deployment.storage()["host"])] if deployment.mode("storage") == "external" else [])]
-    return {**access_to(deployment.settings), "names": names, "actions": actions_of(deployment), **({"helm": given["helm"]} if given["helm"] else {})}
+    asked = {"names": names, "actions": actions_of(deployment), "named": [str(item) for item in named_objects(deployment)]}
+    return {**access_to(deployment.settings), **asked, **({"helm": given["helm"]} if given["helm"] else {})}
 
 
 def plan_of(deployment: Deployment) -> t.Dict[str, t.Any]:

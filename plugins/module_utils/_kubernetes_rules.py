@@ -9,14 +9,13 @@ One short function a rule; each problem is one line.
 from __future__ import annotations
 
 import difflib
-import itertools
-import math
 import re
 import typing as t
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_plan import CREATE_NAMESPACE
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_plan import CREATE_NAMESPACE, Named, named_objects
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_quota import QUANTITY
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import Deployment
-from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import maximums, minimums, values_of
+from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import maximums, minimums
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import is_ip
 from ansible_collections.covstack.selfhosted.plugins.module_utils._plan import config_layers
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, warning
@@ -33,10 +32,6 @@ DATA_SERVICES = ("postgres", "redis", "storage", "timescale")
 KUBERNETES = "codecov_kubernetes"
 OPERATOR_CONFIG = ("codecov_config_group", "codecov_config_host", "codecov_config_file")
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-_FACTORS = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
-# A quota may say either.
-_QUOTA_NAMES = {"cpu": "requests.cpu", "memory": "requests.memory"}
 _SCHEDULE_KEYS = {"name", "cron", "time_zone", "minimum"}
 
 
@@ -259,7 +254,7 @@ def _volumes(deployment: Deployment) -> Problems:
         place = f"{KUBERNETES}.volumes.sizes.{name}"
         if name not in known:
             yield error(place, "is no embedded service with a volume", f"known are {', '.join(known)}" if known else "remove it")
-        elif not isinstance(size, str) or not _QUANTITY.fullmatch(size):
+        elif not isinstance(size, str) or not QUANTITY.fullmatch(size):
             yield error(place, "is no size", "write for example 100Gi")
 
 
@@ -325,6 +320,31 @@ def _ingress_class(deployment: Deployment, cluster: Cluster) -> Problems:
         yield error(f"{KUBERNETES}.ingress.class", f"{wanted!r} is no ingress class of the cluster", f"there are: {', '.join(known) or 'none'}")
 
 
+def _named(deployment: Deployment, cluster: Cluster) -> Problems:
+    """Pods that name what is not there do not start, and a release waits for them until its time is up."""
+    for item in named_objects(deployment):
+        keys = cluster["named"].get(str(item), ())
+        lacks = [key for key in item.keys if keys is not None and key not in keys]
+        if str(item) not in cluster["named"]:
+            yield error(f"{KUBERNETES}.{item.option}", f"there is no {item.kind} {item.name}{_place_of(deployment, item)}", _made_by(deployment, cluster, item))
+        elif lacks:
+            message = f"the {item.kind} {item.name}{_place_of(deployment, item)} has no key {' and no key '.join(lacks)}"
+            yield error(f"{KUBERNETES}.{item.option}", message, f"make it anew: {_made_by(deployment, cluster, item)}")
+
+
+def _place_of(deployment: Deployment, item: Named) -> str:
+    return f" in the namespace {_given(deployment)['namespace']}" if item.kind == "Secret" else ""
+
+
+def _made_by(deployment: Deployment, cluster: Cluster, item: Named) -> str:
+    namespace = _given(deployment)["namespace"]
+    how = f"kubectl create {item.kind.lower()} {item.made_by.format(item.name)}"
+    if item.kind != "Secret":
+        return how
+    first = "" if cluster["namespace_exists"] else f"kubectl create namespace {namespace}; "
+    return f"{first}{how} --namespace {namespace}"
+
+
 def _resolution(deployment: Deployment, cluster: Cluster) -> Problems:
     """Who runs the tasks is taken for a client. The name of an ingress may get its record with the first release, unless the storage is behind it."""
     for name, answer in cluster["names"].items():
@@ -355,44 +375,6 @@ def _permissions(deployment: Deployment, cluster: Cluster) -> Problems:
         yield error(f"{KUBERNETES}.context", f"may not {actions} in the namespace {_given(deployment)['namespace']}", "use an account that may, or grant it")
 
 
-def quantity(text: str) -> float:
-    """A quantity of Kubernetes as a number; what is none counts as nothing."""
-    found = _QUANTITY.fullmatch(str(text))
-    return float(found[1]) * _FACTORS[found[2] or ""] if found else 0.0
-
-
-def requested(deployment: Deployment) -> t.Dict[str, float]:
-    """CPU and memory that the least number of pods asks for, and one pod more: a migration runs beside them, and an update adds before it takes away."""
-    values = values_of(deployment)
-    least = {name: service["autoscaling"]["minimum"] for name, service in values["services"].items()}
-    pods = [(service["resources"], least.get(name, 1)) for part in ("services", "platform") for name, service in values[part].items()]
-    asked = {}
-    for kind, resource in itertools.product(("requests", "limits"), ("cpu", "memory")):
-        each = [(quantity(resources.get(kind, {}).get(resource, "0")), number) for resources, number in pods]
-        asked[f"{kind}.{resource}"] = sum(one * number for one, number in each) + max(one for one, _number in each)
-    return asked
-
-
-def _quota(deployment: Deployment, cluster: Cluster) -> Problems:
-    """What a release of ours uses already is free for the next."""
-    wanted = requested(deployment)
-    for quota in cluster["quotas"]:
-        hard = {_QUOTA_NAMES.get(resource, resource): value for resource, value in quota["hard"].items()}
-        used = {_QUOTA_NAMES.get(resource, resource): value for resource, value in quota["used"].items()}
-        for name in sorted(set(wanted) & set(hard)):
-            free = quantity(hard[name]) - (0.0 if cluster["release"] else quantity(used.get(name, "0")))
-            if wanted[name] == 0:
-                message = f"is false, but the quota {quota['name']} counts {name}: without a LimitRange that gives them limits, no pod is let in"
-                yield warning("codecov_resources.limits", message, "set it to true")
-            elif wanted[name] > free:
-                message = f"the quota {quota['name']} leaves {_shown(name, free)} of {name}, and {_shown(name, wanted[name])} are asked for"
-                yield error("codecov_replicas", message, "raise the quota, or lower codecov_replicas and codecov_resources.services")
-
-
-def _shown(name: str, number: float) -> str:
-    return f"{number:g}" if name.endswith("cpu") else f"{math.floor(number / 2**20)}Mi"
-
-
 def _helm(deployment: Deployment, cluster: Cluster) -> Problems:
     found = re.match(r"(\d+)\.(\d+)", cluster["helm_version"])
     version = (int(found[1]), int(found[2])) if found else OLDEST_HELM
@@ -413,7 +395,7 @@ def _interrupted(deployment: Deployment, cluster: Cluster) -> Problems:
 
 
 LIVE_RULES: t.Tuple[t.Callable[[Deployment, Cluster], Problems], ...] = (
-    _version, _kinds, _storage_class, _ingress_class, _resolution, _permissions, _quota, _helm, _interrupted,
+    _version, _kinds, _storage_class, _ingress_class, _named, _resolution, _permissions, _helm, _interrupted,
 )  # fmt: skip
 
 

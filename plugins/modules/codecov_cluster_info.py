@@ -12,7 +12,7 @@ author: The covstack.selfhosted maintainers (@covstack)
 short_description: What a Kubernetes cluster offers to a deployment
 description:
   - Asks the API server what preflight wants to know - version, API groups, classes of storage and ingress, permissions of the account in the namespace,
-    quotas - and which release is there. Changes nothing, and reads no secret.
+    quotas, and whether what the settings name is there - and which release is there. Changes nothing, and returns no value of a Secret.
   - Credentials come from a kubeconfig, with the programs that it names (EKS, GKE, AKS), or from the service account of the pod that this runs in.
 requirements:
   - The Python package C(kubernetes) 24.2 or newer on the host that runs the module.
@@ -40,6 +40,11 @@ options:
   helm:
     description: Path of the program C(helm). Without it the one in C(PATH).
     type: path
+  named:
+    description: Objects to look for, as V(Secret/NAME), in the namespace, or V(PriorityClass/NAME).
+    type: list
+    elements: str
+    default: []
   names:
     description: Host names to resolve where the module runs, since clients need them, too.
     type: list
@@ -130,6 +135,11 @@ as_left:
   returned: success
   type: bool
   sample: false
+named:
+  description: Those of O(named) that are there, with the keys of a Secret, never their values. V(null) for one that the account may not see.
+  returned: success
+  type: dict
+  sample: {"Secret/scm-ca-cert": ["scm_ca_cert.pem"]}
 names:
   description: Whether each of O(names) resolves where the module runs, with C(resolves), C(addresses) and C(error).
   returned: success
@@ -150,15 +160,17 @@ helm_version:
 import concurrent.futures
 import dataclasses
 import typing as t
+from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS, Api, ClusterError, connect
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS, MISSING, Api, ClusterError, connect
 from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_mark import METADATA_ALONE, as_left, mark_of, records
 from ansible_collections.covstack.selfhosted.plugins.module_utils._helm_release import Object, content_of, objects_in, record_name, revision_that_serves
 from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import resolve
 
 AT_ONCE = 8
 NAMESPACES = "namespaces"
+OBJECTS = {"Secret": "/api/v1/namespaces/{namespace}/secrets/{name}", "PriorityClass": "/apis/scheduling.k8s.io/v1/priorityclasses/{name}"}
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -201,6 +213,17 @@ class Cluster(Api):
     def names(self, path: str) -> t.Optional[t.Set[str]]:
         items = self.items(path, accept=METADATA_ALONE)
         return None if items is None else {item["metadata"]["name"] for item in items}
+
+    def named(self, objects: t.Sequence[str]) -> t.Dict[str, t.Optional[t.List[str]]]:
+        """Keys of what is there; None of what the account may not see."""
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            found = dict(zip(objects, pool.map(self._keys, objects)))
+        return {name: keys for name, (is_there, keys) in found.items() if is_there}
+
+    def _keys(self, name: str) -> t.Tuple[bool, t.Optional[t.List[str]]]:
+        kind, _slash, own_name = name.partition("/")
+        status, answer = self.look(OBJECTS[kind].format(namespace=self.namespace, name=quote(own_name, safe="")))
+        return status != MISSING, None if answer is None else sorted(answer.get("data") or {})
 
     def storage_classes(self) -> t.Optional[t.Dict[str, bool]]:
         items = self.items("/apis/storage.k8s.io/v1/storageclasses")
@@ -251,11 +274,20 @@ def revision_of(record: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
 
 
 def helm_version(module: AnsibleModule) -> str:
-    program = module.params["helm"] or module.get_bin_path("helm", required=True)
-    code, output, errors = module.run_command([program, "version", "--template", "{{ .Version }}"])
+    program = module.params["helm"] or module.get_bin_path("helm")
+    if not program:
+        raise no_helm("there is no program helm in PATH where the tasks run")
+    try:
+        code, output, errors = module.run_command([program, "version", "--template", "{{ .Version }}"], handle_exceptions=False)
+    except OSError as problem:
+        raise no_helm(f"{program} does not run ({problem.strerror})") from None
     if code != 0:
-        module.fail_json(msg=f"{program} does not run: {errors.strip()}")
+        raise no_helm(f"{program} does not run ({errors.strip()})")
     return str(output.strip().lstrip("v"))
+
+
+def no_helm(reason: str) -> ClusterError:
+    return ClusterError(f"codecov_kubernetes.helm: {reason} -> install Helm 3.14 or newer, or 4, there, or give the program's path")
 
 
 def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
@@ -272,6 +304,7 @@ def collect(module: AnsibleModule, cluster: Cluster) -> t.Dict[str, t.Any]:
         "ingress_classes": cluster.ingress_classes(),
         "permissions": cluster.permissions(module.params["actions"]),
         "quotas": cluster.quotas(),
+        "named": cluster.named(module.params["named"]),
         "namespace_exists": not cluster.is_missing(f"/api/v1/namespaces/{cluster.namespace}"),
         "revisions": revisions,
         # Secrets are there only where the chart was used without this collection.
@@ -291,6 +324,7 @@ def main() -> None:
             "actions": {"type": "list", "elements": "str", "default": []},
             "helm": {"type": "path"},
             "inputs": {"type": "str", "no_log": True},
+            "named": {"type": "list", "elements": "str", "default": []},
             "names": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

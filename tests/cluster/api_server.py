@@ -50,6 +50,7 @@ KINDS: dict[str, dict[str, tuple[str, bool]]] = {
     "policy/v1": {"poddisruptionbudgets": ("PodDisruptionBudget", True)},
     "networking.k8s.io/v1": {"ingresses": ("Ingress", True), "networkpolicies": ("NetworkPolicy", True), "ingressclasses": ("IngressClass", False)},
     "rbac.authorization.k8s.io/v1": {"roles": ("Role", True), "rolebindings": ("RoleBinding", True)},
+    "scheduling.k8s.io/v1": {"priorityclasses": ("PriorityClass", False)},
     "storage.k8s.io/v1": {"storageclasses": ("StorageClass", False)},
     "authorization.k8s.io/v1": {
         "selfsubjectaccessreviews": ("SelfSubjectAccessReview", False), "selfsubjectrulesreviews": ("SelfSubjectRulesReview", False),
@@ -335,6 +336,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), Handler)
         self.store = Store()
         self.forbidden: set[str] = set()
+        self.unwritable: set[str] = set()  # kinds, in the plural, that nobody may create, whatever the permissions say
         self.version = VERSION
         self.absent: set[str] = set()  # API groups that the cluster does not have
         # What runs a command in a pod of a service: the start of the command line.
@@ -377,6 +379,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._status(422, "sendInitialEvents", "Invalid")  # clients then list, and watch from there
         elif query.get("watch") in ("true", "1"):
             self._watch(place, query)
+        elif place.name and f"get {place.plural}" in self.server.forbidden:
+            self._status(403, parts.path, "Forbidden")
         elif place.name:
             item = self.server.store.get(place)
             self._answer(200, item) if item else self._status(404, parts.path)
@@ -398,6 +402,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._answer(201, {**body, "status": {"resourceRules": rules, "nonResourceRules": [], "incomplete": not rules}})
         elif self.server.store.get(dataclasses.replace(place, name=body["metadata"]["name"])):
             self._status(409, body["metadata"]["name"], "AlreadyExists")
+        elif place.plural in self.server.unwritable:
+            self._status(403, f'{place.plural} "{body["metadata"]["name"]}"', "Forbidden")
         elif "dryRun" in self.path:
             self._answer(201, body)
         else:
@@ -424,7 +430,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         place = place_of(urlsplit(self.path).path)
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        item = self.server.store.delete(place) if place else None
+        store = self.server.store
+        item = (store.get(place) if "dryRun" in self.path else store.delete(place)) if place else None
         self._answer(200, item) if item else self._status(404, self.path)
 
     def _list(self, place: Place, query: dict[str, str]) -> None:

@@ -98,6 +98,7 @@ class Cluster:
         self.server.version = VERSION
         self.server.forbidden.clear()
         self.server.absent.clear()
+        self.server.unwritable.clear()
 
     def state_after(self, begin: State, verb: str, *arguments: str, **more: Any) -> State:
         """What a playbook makes of a state."""

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _cluster_mark as marks
 from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import Api, ClusterError, connect
 from ansible_collections.covstack.selfhosted.plugins.module_utils._pods import Pods
+from ansible_collections.covstack.selfhosted.plugins.modules.codecov_cluster_info import Cluster
 
 from cluster.api_server import Place, Server
 from cluster.harness import serving
@@ -87,6 +88,21 @@ def test_a_cluster_that_does_not_answer_is_said(kubeconfig: str, server: Server)
     server.server_close()
     with pytest.raises(ClusterError, match="the cluster does not answer"):
         api.call("/version", timeout=2.0)
+
+
+def test_of_named_objects_only_the_keys_are_told(kubeconfig: str, server: Server) -> None:
+    content = {"metadata": {"name": "scm-ca-cert"}, "data": {"scm_ca_cert.pem": "b3VycyBhbG9uZQ=="}}
+    server.store.put(Place("v1", "secrets", NAMESPACE, None), content)
+    server.store.put(Place("scheduling.k8s.io/v1", "priorityclasses", None, None), {"metadata": {"name": "high"}, "value": 1000})
+    asked = ["Secret/scm-ca-cert", "Secret/pull", "Secret/../configmaps", "PriorityClass/high", "PriorityClass/low"]
+    found = Cluster(connect(kubeconfig, None), NAMESPACE).named(asked)
+    assert found == {"Secret/scm-ca-cert": ["scm_ca_cert.pem"], "PriorityClass/high": []}
+
+
+def test_a_named_object_that_the_account_may_not_see_may_be_there(kubeconfig: str, server: Server) -> None:
+    server.forbidden |= {"get secrets", "get priorityclasses"}
+    found = Cluster(connect(kubeconfig, None), NAMESPACE).named(["Secret/pull", "PriorityClass/high"])
+    assert found == {"Secret/pull": None, "PriorityClass/high": None}
 
 
 # --- the mark of a complete run -----------------------------------------------------------------------------------------------------

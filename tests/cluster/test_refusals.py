@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,7 @@ BY_THE_CLUSTER = {
     "autoscaling without metrics": "codecov_kubernetes.autoscaling.enabled: needs the API metrics.k8s.io, which the cluster does not have -> ",
     "missing permission": "codecov_kubernetes.context: may not create deployments.apps; create pods/exec in the namespace ours -> use an account that may",
     "quota": "codecov_replicas: the quota compute leaves 0.5 of requests.cpu, and ",
+    "Secret that is not there": "codecov_kubernetes.ca_secret: there is no Secret scm-ca-cert in the namespace ours -> kubectl create namespace ours; ",
     "no storage class": "codecov_kubernetes.volumes.storage_class: is missing, and the cluster has no default",
     "storage that clients cannot resolve": "codecov_storage.host: s3.nowhere.invalid does not resolve where the tasks run",
 }
@@ -73,7 +75,7 @@ def refusals(cluster: Cluster) -> Refusals:
     narrow = {**cluster.kubernetes, "autoscaling": {"maximum": {"api": 2}}}
     misspelt = {**cluster.kubernetes, "ingres": {}, "expose": "nodeport"}
     output = {
-        "by the cluster": cluster.play("deploy", fails=True, **with_storage(cluster)),
+        "by the cluster": cluster.play("deploy", fails=True, codecov_kubernetes={**cluster.kubernetes, "ca_secret": "scm-ca-cert"}, **with_storage(cluster)),
         "of a cluster": cluster.play("scale", fails=True, codecov_url="http://192.0.2.7", codecov_replicas={"api": 4}, codecov_kubernetes=narrow),
         "of every deployment": cluster.play("scale", fails=True, codecov_replicas=NUMBERS, **with_storage(cluster, host="minio.storage.svc")),
         "no settings": cluster.play("upgrade", fails=True, codecov_kubernetes=misspelt),
@@ -96,6 +98,17 @@ def test_it_is_refused_by_the_name_of_its_setting(refusals: Refusals, kind: str,
 def test_nothing_of_it_was_written(refusals: Refusals) -> None:
     assert set(refusals.output) == set(KINDS)
     assert refusals.written == []
+
+
+def test_why_secrets_cannot_be_written_is_said(cluster: Cluster) -> None:
+    """By an admission policy, say, which no permission shows."""
+    cluster.begin(cluster.empty)
+    cluster.server.unwritable.add("secrets")
+    output = cluster.play("deploy", fails=True, codecov_kubernetes={**cluster.kubernetes, "connect_to": "127.0.0.1:1"})
+    assert re.search(r"the Secrets cannot be written: Forbidden: secrets .codecov-secrets.: Forbidden -> mend that", " ".join(output.split())), output
+    assert cluster.writes() == [f"create Namespace/{NAMESPACE}"]
+    namespace = cluster.server.store.get(Place("v1", "namespaces", None, NAMESPACE))
+    assert namespace and namespace["metadata"]["labels"] == {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 @pytest.mark.parametrize("helm", HELMS)

@@ -96,3 +96,25 @@ def test_a_secret_that_serving_pods_mount_outlives_any_number_of_refused_release
 def test_before_the_first_release_nothing_is_removed() -> None:
     plan = {"cluster": {"values": {}}, "files": {}, "kubernetes": {"history": 10}}
     assert decide("__kubernetes_outdated", codecov_plan=plan, __kubernetes_secrets={"resources": []}, __kubernetes_wanted_secrets={}) == []
+
+
+STATUS = {"kind": "Status", "message": 'secrets "codecov-secrets" is forbidden: User "ours" cannot patch resource "secrets"', "reason": "Forbidden", "code": 403}
+CONTENT = "c2V0dXA6IHtodHRwOiB7Y29va2llX3NlY3JldDogY29ycmVjdH19Cg=="
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"Failed to patch object: {json.dumps(STATUS).encode()!r}", STATUS["message"]),
+        (f"Failed to patch object: {json.dumps(STATUS, separators=(',', ':')).encode()!r}", STATUS["message"]),
+        ("HTTPSConnectionPool(host='192.0.2.7', port=6443): Max retries exceeded", "HTTPSConnectionPool(host='192.0.2.7', port=6443): Max retries exceeded"),
+        (f'Failed: b\'{{"message":"admission webhook denied it: {CONTENT}"}}\'', "admission webhook denied it: ... -> "),
+        ('Failed: b\'{"message":"data[a]: Invalid value: \\\\"correct-horse\\\\": no"}\'', "data[a]: Invalid value -> "),
+    ],
+    ids=["forbidden", "as the server writes it", "no answer", "content of a Secret", "value that the server quotes"],
+)
+def test_why_secrets_cannot_be_written_is_said_without_them(said: str, shown: str, tmp_path: Path) -> None:
+    answer = {"__kubernetes_attempt": "written", "__kubernetes_answer": {"msg": said}}
+    output = play(tmp_path, "kubernetes", "refused", answer, fails=True)
+    assert f"codecov_kubernetes.context: the Secrets cannot be written: {shown}" in output.replace('\\"', '"')
+    assert CONTENT not in output and "correct-horse" not in output

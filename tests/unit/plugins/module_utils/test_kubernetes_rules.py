@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _kubernetes_rules, _rules, _settings
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _cluster_quota, _kubernetes_rules, _rules, _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import deployment_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._kubernetes import values_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host, Placement
@@ -31,6 +31,7 @@ CLUSTER = {
     "permissions": {"create deployments.apps": True},
     "quotas": [],
     "namespace_exists": True,
+    "named": {"Secret/codecov-tls": ["tls.crt", "tls.key"]},
     "names": {},
     "release": None,
     "helm_version": "3.19.0",
@@ -41,7 +42,11 @@ CLUSTER = {
 def problems_of(given: dict[str, Any], base: dict[str, Any], seen: dict[str, Any]) -> list[Problem]:
     deployment = cluster(merged(WITH_CERTIFICATE, given), base)
     problems = [*_rules.problems_of(deployment, []), *_kubernetes_rules.settings_problems(deployment)]
-    return problems if any(problem.is_error for problem in problems) else [*problems, *_kubernetes_rules.cluster_problems(deployment, {**CLUSTER, **seen})]
+    if any(problem.is_error for problem in problems):
+        return problems
+    there = {**CLUSTER, **seen}
+    found = [*_kubernetes_rules.cluster_problems(deployment, there), *_cluster_quota.problems({"values": values_of(deployment)}, there)]
+    return [*problems, *found]
 
 
 def split(problems: list[Problem]) -> tuple[list[Problem], list[Problem]]:
@@ -114,13 +119,15 @@ def test_secrets_of_a_store_are_not_asked_for_again() -> None:
     assert content["services"]["redis_url"] == "redis://:${secret:redis_password}@redis.example.com:6379/0"
 
 
-def test_what_a_release_uses_already_is_free_for_the_next() -> None:
-    full = {"quotas": [{"name": "compute", "hard": {"requests.cpu": "6"}, "used": {"requests.cpu": "5"}}], "release": {"status": "deployed", "revision": 1}}
-    assert split(problems_of({}, EMBEDDED, full))[0] == []
-
-
 def test_what_is_not_known_is_not_judged() -> None:
-    assert split(problems_of({}, EMBEDDED, {"storage_classes": None, "ingress_classes": None, "permissions": {}}))[0] == []
+    unknown = {"storage_classes": None, "ingress_classes": None, "permissions": {}, "named": {"Secret/codecov-tls": None}}
+    assert split(problems_of({}, EMBEDDED, unknown))[0] == []
+
+
+@pytest.mark.parametrize("ingress", [{"issuer": "letsencrypt"}, {"annotations": {"cert-manager.io/issuer": "ours"}}], ids=["issuer", "annotation"])
+def test_a_certificate_that_is_issued_need_not_be_there(ingress: dict[str, Any]) -> None:
+    seen = {"named": {}, "api_groups": [*CLUSTER["api_groups"], "cert-manager.io"]}
+    assert split(problems_of({"codecov_kubernetes": {"ingress": ingress}}, EMBEDDED, seen))[0] == []
 
 
 @pytest.mark.parametrize(
@@ -132,11 +139,6 @@ def test_one_host_stands_for_one_cluster(hosts: tuple[Host, ...], says: str) -> 
     deployment = deployment_of(cluster().settings, Placement(hosts, is_cluster=True), hosts[0].name)
     [problem] = [problem for problem in _kubernetes_rules.settings_problems(deployment) if problem.path == "inventory"]
     assert says in str(problem)
-
-
-@pytest.mark.parametrize(("text", "number"), [("500m", 0.5), ("2", 2), ("1Gi", 2**30), ("1.5G", 1.5e9), ("much", 0)])
-def test_quantities(text: str, number: float) -> None:
-    assert _kubernetes_rules.quantity(text) == number
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
