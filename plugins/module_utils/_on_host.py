@@ -15,16 +15,14 @@ import typing as t
 if t.TYPE_CHECKING:
     from types import ModuleType
 
-    from ansible.plugins.action import ActionBase
-
 
 def script_of(source: str, function: str, arguments: t.Sequence[t.Any]) -> str:
     """A script that prints what a function of the source returns, as its last line."""
     return f"{source}\nprint(json.dumps({function}(*json.loads({json.dumps(list(arguments))!r}))))\n"
 
 
-def ask(action: ActionBase, file: ModuleType, function: str, arguments: t.Sequence[t.Any], task_vars: t.Mapping[str, t.Any]) -> t.Optional[t.Any]:
-    """What the function of the file returns there; None where this way is closed, and a module has to say why.
+def ask(action: t.Any, file: ModuleType, function: str, arguments: t.Sequence[t.Any], task_vars: t.Mapping[str, t.Any]) -> t.Optional[t.Any]:
+    """What the function of the file returns there; None where this way is closed, and the action's (an ActionBase) module has to say why.
 
     The script goes through the standard input: its arguments are not to be seen in a list of processes.
     """

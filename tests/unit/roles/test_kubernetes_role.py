@@ -98,7 +98,8 @@ def test_before_the_first_release_nothing_is_removed() -> None:
     assert decide("__kubernetes_outdated", codecov_plan=plan, __kubernetes_secrets={"resources": []}, __kubernetes_wanted_secrets={}) == []
 
 
-STATUS = {"kind": "Status", "message": 'secrets "codecov-secrets" is forbidden: User "ours" cannot patch resource "secrets"', "reason": "Forbidden", "code": 403}
+FORBIDDEN = 'secrets "codecov-secrets" is forbidden: User "ours" cannot patch resource "secrets"'
+STATUS = {"kind": "Status", "message": FORBIDDEN, "reason": "Forbidden", "code": 403}
 CONTENT = "c2V0dXA6IHtodHRwOiB7Y29va2llX3NlY3JldDogY29ycmVjdH19Cg=="
 
 
