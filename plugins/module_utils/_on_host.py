@@ -37,7 +37,7 @@ def ask(action: t.Any, file: ModuleType, function: str, arguments: t.Sequence[t.
         return None
 
 
-def _python(action: ActionBase, task_vars: t.Mapping[str, t.Any]) -> str:
+def _python(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> str:
     """The one that the inventory names, or the usual one: to look for others takes longer than the question."""
     named = str(action._templar.template(task_vars.get("ansible_python_interpreter") or ""))
     return named if named.startswith("/") else "python3"
