@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 from ansible_collections.covstack.selfhosted.tests.unit.roles.play import play
@@ -119,3 +120,17 @@ def test_why_secrets_cannot_be_written_is_said_without_them(said: str, shown: st
     output = play(tmp_path, "kubernetes", "refused", answer, fails=True)
     assert f"codecov_kubernetes.context: the Secrets cannot be written: {shown}" in output.replace('\\"', '"')
     assert CONTENT not in output and "correct-horse" not in output
+
+
+def test_a_module_that_broke_down_without_a_word_is_refused_too(tmp_path: Path) -> None:
+    """Or else secrets would be made anew in the place of those that were not read."""
+    output = play(tmp_path, "kubernetes", "refused", {"__kubernetes_attempt": "read", "__kubernetes_answer": {"changed": False}}, fails=True)
+    assert "the Secrets cannot be read: the module of kubernetes.core broke down without a word" in output
+    tasks = yaml.safe_load((VARIABLES.parents[1] / "tasks" / "configuration.yml").read_text("utf-8"))[0]["block"]
+    swallowed = [task["register"] for task in tasks if task.get("failed_when") is False]
+    refusals = {task["when"] for task in tasks if task.get("ansible.builtin.include_tasks") == "refused.yml"}
+    assert swallowed == ["__kubernetes_secrets", "__kubernetes_written"]
+    assert refusals == {
+        "__kubernetes_secrets.resources is not defined",
+        "__kubernetes_written is not skipped and __kubernetes_written.result is not defined",
+    }
