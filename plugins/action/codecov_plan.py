@@ -75,8 +75,10 @@ class ActionModule(ActionBase):
         plan = _plan.plan_of(fitted)
         if parameters["verb"] == _blue_green.BLUE_GREEN:
             plan["blue_green"] = colours.plan_of(fitted, host)
-        settled = _plan.settled(plan, host)
-        return {**result, **plan, "host": host, "settled": settled, "changed": False, "warnings": [str(problem) for problem in problems]}
+        # A forecast shows all hosts at once.
+        in_turn = not self._task.check_mode and _plan.in_turn(plan, host, task_vars["ansible_play_hosts_all"])
+        found = {"host": host, "settled": _plan.settled(plan, host), "in_turn": in_turn}
+        return {**result, **plan, **found, "changed": False, "warnings": [str(problem) for problem in problems]}
 
     def _cluster(self, deployment: Deployment, problems: t.List[t.Any], parameters: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
         """The plan of a deployment that a Kubernetes cluster carries."""

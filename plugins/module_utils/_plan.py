@@ -417,6 +417,18 @@ def settled(plan: t.Mapping[str, t.Any], host: t.Mapping[str, t.Any]) -> t.Dict[
     }
 
 
+def in_turn(plan: t.Mapping[str, t.Any], host: t.Mapping[str, t.Any], run_hosts: t.Collection[str]) -> bool:
+    """Whether a host of a split deployment serves, and is written to in its own turn, while load balancers send it nothing.
+
+    Not the one from which the database is migrated before, nor one whose data services others need before, nor where this run leaves out the
+    host that knows the release. Two colours have their own order.
+    """
+    placement = plan["placement"]
+    if not placement["split"] or "blue_green" in plan or placement["keeper"] or placement["keeper_name"] not in run_hosts:
+        return False
+    return placement["application"] and bool(host["deployment"]["active"]) and not {"data", "storage"} & set(placement["kinds"])
+
+
 def _container_probe_source() -> str:
     with open(_container_probe.__file__, encoding="utf-8") as stream:
         return stream.read()

@@ -103,6 +103,13 @@ settled:
   returned: success
   type: dict
   sample: {"platform": true, "application": true}
+in_turn:
+  description:
+    - Whether the host is one of several, serves, and is written to in its own turn, while load balancers send it nothing. Never in check mode, and
+      never of the host that migrates the database, of data and storage hosts, or where the run leaves out the host that migrates.
+  returned: success
+  type: bool
+  sample: true
 blue_green:
   description: The change of colours (C(codecov_blue_green)), with the shares of the requests before and after it.
   returned: O(verb=blue_green)

@@ -63,45 +63,24 @@ def test_an_engine_with_new_options_is_a_new_engine(what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "missing"),
+    ("pull", "images", "pulled"),
     [
-        ({"a:1": True, "w:1": True}, False),
-        ({"a:1": True, "w:1": False}, True),
-        ({"a:1": True, "w:1": None}, True),
+        ("missing", {"a:1": True, "w:1": True}, []),
+        ("missing", {"a:1": True, "w:1": False}, ["w:1"]),
+        ("missing", {"a:1": None, "w:1": True}, ["a:1"]),
+        ("missing", {}, ["a:1", "w:1"]),
+        ("always", {"a:1": True, "w:1": True}, ["a:1", "w:1"]),
+        ("never", {"a:1": False, "w:1": None}, []),
     ],
 )
-def test_images_are_pulled_unless_all_are_known_to_be_there(images: dict[str, Any], missing: bool) -> None:
-    assert decide("__compose_images_missing", images=images) is missing
+def test_images_are_pulled_unless_they_are_known_to_be_there(pull: str, images: dict[str, Any], pulled: list[str]) -> None:
+    assert decide("__compose_pulls", images=images, plan={"settings": {"pull": pull}}) == pulled
 
 
 def test_the_leader_of_storage_hosts_is_changed_last_and_those_that_stay_as_they_are_not_at_all() -> None:
     answers = {"st1": {"rc": 0}, "st2": {"rc": 1}, "st3": {"skipped": True}, "st4": {"rc": 1}}
     known = {name: {"inventory_hostname": name, "__compose_leads": answer} for name, answer in answers.items()}
     assert decide("__compose_storage_turns", ansible_play_hosts=list(known), hostvars=known) == ["st2", "st4", "st1"]
-
-
-SERVES = {"application": True, "keeper": False, "keeper_name": "app1", "kinds": ["web", "worker"]}
-
-
-@pytest.mark.parametrize(
-    ("placement", "more", "in_turn"),
-    [
-        ({}, {}, True),
-        ({"kinds": ["worker"]}, {}, True),
-        ({"keeper": True}, {}, False),
-        ({"kinds": ["web", "worker", "storage"]}, {}, False),
-        ({"application": False, "kinds": ["data"]}, {}, False),
-        ({}, {"__compose_active": {}}, False),
-        ({}, {"ansible_check_mode": True}, False),
-        ({}, {"ansible_play_hosts_all": ["app2"]}, False),
-    ],
-)
-def test_hosts_that_serve_are_written_to_in_their_turn(placement: dict[str, Any], more: dict[str, Any], in_turn: bool) -> None:
-    """Not the one from which the database is migrated, nor those whose data the others need, nor what serves nothing; and a forecast shows all at once."""
-    plan = {"placement": {**SERVES, **placement}}
-    known = {"__compose_active": {"slot": "blue"}, "ansible_check_mode": False, "ansible_play_hosts_all": ["app1", "app2"], **more}
-    assert decide("__compose_in_turn", plan=plan, **known) is in_turn
-    assert decide("__compose_in_turn", plan={**plan, "blue_green": {}}, **known) is False
 
 
 def test_all_hosts_name_the_release_after_the_configuration_of_the_one_that_keeps_the_secrets() -> None:

@@ -121,3 +121,31 @@ def test_the_host_is_asked_for_every_image() -> None:
 @pytest.mark.parametrize("base", [EMBEDDED, EXTERNAL])
 def test_a_plan_can_be_sent_and_holds_no_secret(base: dict[str, Any]) -> None:
     assert SECRET not in json.dumps(_plan.plan_of(deployment({}, base)))
+
+
+SERVES = {"split": True, "application": True, "keeper": False, "keeper_name": "app1", "kinds": ["web", "worker"]}
+
+
+@pytest.mark.parametrize(
+    ("placement", "more", "in_turn"),
+    [
+        ({}, {}, True),
+        ({"kinds": ["worker"]}, {}, True),
+        ({"keeper": True}, {}, False),
+        ({"kinds": ["web", "worker", "storage"]}, {}, False),
+        ({"application": False, "kinds": ["data"]}, {}, False),
+        ({}, {"active": None}, False),
+        ({}, {"run_hosts": ["app2"]}, False),
+        ({}, {"colours": {"blue_green": {}}}, False),
+    ],
+)
+def test_hosts_that_serve_are_written_to_in_their_turn(placement: dict[str, Any], more: dict[str, Any], in_turn: bool) -> None:
+    """Not the one from which the database is migrated, nor those whose data the others need, nor what serves nothing."""
+    plan = {"placement": {**SERVES, **placement}, **more.get("colours", {})}
+    host = {"deployment": {"active": more.get("active", ACTIVE)}}
+    assert _plan.in_turn(plan, host, more.get("run_hosts", ["app1", "app2"])) is in_turn
+
+
+def test_one_host_has_no_turns() -> None:
+    plan = _plan.plan_of(deployment())
+    assert _plan.in_turn(plan, host_of(plan), ["one"]) is False
