@@ -185,6 +185,8 @@ class DaemonOptions:
         if not self.module.check_mode:
             for path in (self.path, self.state_path):
                 remove_leftovers(os.path.dirname(path))
+        if changed and new_text is not None:
+            self._validate(new_text)
         if changed and not self.module.check_mode:
             self._change(new_text, new_state, merged.retracted)
         if not self.module.check_mode:
@@ -213,8 +215,6 @@ class DaemonOptions:
         return config
 
     def _change(self, new_text: str | None, new_state: State, retracted: tuple[Setting, ...]) -> None:
-        if new_text is not None:
-            self._validate(new_text)
         # Remembered before it is done: an interrupted run must forget neither what to put back nor that a restart is due.
         ahead = State(new_state.settings + retracted, True if new_text is None else new_state.created, new_state.changed_under)
         replace(self.state_path, ahead.render(), 0o600)

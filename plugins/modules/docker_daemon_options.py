@@ -15,7 +15,7 @@ description:
   - Sets options in C(daemon.json) and leaves everything else that an operator has there as it is. Mappings merge; lists and scalars replace.
   - An option that was set by this module and is no longer in O(options) goes back to what it was before, unless somebody has changed
     it since.
-  - Asks C(dockerd --validate) before the file is replaced.
+  - Asks C(dockerd --validate) before the file is replaced, in check mode too.
 options:
   options:
     description: The options, as in C(daemon.json). An empty mapping retracts everything that was set before.

@@ -48,8 +48,8 @@ def changed(said: str) -> int:
     return sum(int(number) for number in re.findall(r"changed=(\d+)", said))
 
 
-def command(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, limit: str = "all", **settings: t.Any) -> list[str]:
-    chosen = [*(f"--inventory={path}" for path in inventories), f"--limit={limit}"]
+def command(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, limit: str = "all", check: bool = False, **settings: t.Any) -> list[str]:
+    chosen = [*(f"--inventory={path}" for path in inventories), f"--limit={limit}", *(["--check"] if check else [])]
     extra = ["--extra-vars", json.dumps(settings)] if settings else []
     # At a low priority: a controller is another machine than the hosts.
     return ["nice", "-n", "10", str(pathlib.Path(sys.executable).parent / "ansible-playbook"), f"covstack.selfhosted.{verb}", *chosen, *extra]
@@ -59,8 +59,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
 
 
-def playbook(verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, fails: bool = False, limit: str = "all", **settings: t.Any) -> str:
-    done = subprocess.run(command(verb, inventories, limit, **settings), cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=900, check=False)
+def playbook(
+    verb: str, inventories: t.Sequence[pathlib.Path] = INVENTORIES, fails: bool = False, limit: str = "all", check: bool = False, **settings: t.Any
+) -> str:
+    wanted = command(verb, inventories, limit, check, **settings)
+    done = subprocess.run(wanted, cwd=ROOT, env=environment(), text=True, capture_output=True, timeout=900, check=False)
     assert (done.returncode != 0) == fails, done.stdout[-5000:] + done.stderr[-2000:]
     return done.stdout
 

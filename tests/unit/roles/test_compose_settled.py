@@ -60,6 +60,7 @@ def test_an_engine_with_new_options_is_a_new_engine(what: str) -> None:
     changed, skipped = {"changed": True, "restart_needed": True}, {"changed": False, "skipped": True}
     assert decide(f"__compose_{what}_settled", __docker_engine_options=changed) is False
     assert decide(f"__compose_{what}_settled", __docker_engine_options=skipped) is True
+    assert decide(f"__compose_{what}_settled", __docker_engine_options=changed, __compose_engine_turned=True) is True, "made well again in its turn"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,44 @@ def test_the_leader_of_storage_hosts_is_changed_last_and_those_that_stay_as_they
     answers = {"st1": {"rc": 0}, "st2": {"rc": 1}, "st3": {"skipped": True}, "st4": {"rc": 1}}
     known = {name: {"inventory_hostname": name, "__compose_leads": answer} for name, answer in answers.items()}
     assert decide("__compose_storage_turns", ansible_play_hosts=list(known), hostvars=known) == ["st2", "st4", "st1"]
+
+
+def turns(**hosts: dict[str, Any]) -> Any:
+    """Order in which engines change; of each host what differs from one of the application that serves."""
+    known = {
+        name: {
+            "inventory_hostname": name,
+            "__compose_leads": {"rc": host.get("rc", 1)} if "storage" in host.get("kinds", []) else {"skipped": True},
+            "codecov_plan": {
+                "placement": {"kinds": host.get("kinds", ["web"]), "application": "web" in host.get("kinds", ["web"])},
+                "host": {"deployment": {"changing": host.get("changing", False)}},
+            },
+        }
+        for name, host in hosts.items()
+    }
+    return decide("__compose_engine_turns", ansible_play_hosts=list(known), hostvars=known)
+
+
+def test_engines_change_on_a_host_of_the_application_first_then_where_the_data_are_and_the_leader_of_storage_hosts_last() -> None:
+    data, follows, leads = {"kinds": ["data"]}, {"kinds": ["storage"]}, {"kinds": ["storage"], "rc": 0}
+    assert turns(st1=leads, st2=follows, db=data, app1={}, app2={}) == ["app1", "db", "st2", "app2", "st1"]
+    assert turns(db={"kinds": ["data", "storage"], "rc": 0}, app1={}, st2=follows) == ["app1", "st2", "db"], "data that leads"
+    assert turns(one={"kinds": ["web", "storage"], "rc": 0}, two={"kinds": ["web", "storage"]}) == ["two", "one"]
+    assert turns(one={"kinds": ["web", "storage"], "rc": 0}, db=data) == ["one", "db"], "no other one may go before the data"
+    assert turns(db={"kinds": ["web", "data"]}, st2=follows) == ["db", "st2"]
+
+
+def test_engines_change_first_where_a_run_was_interrupted() -> None:
+    data, interrupted = {"kinds": ["data"]}, {"changing": True}
+    assert turns(db=data, app1={}, app2=interrupted, app3=interrupted) == ["app2", "app3", "app1", "db"]
+    assert turns(db=data, app1={"kinds": ["web", "storage"], "rc": 0, "changing": True}) == ["app1", "db"]
+
+
+def test_what_serves_is_proved_as_it_was_where_the_plan_wants_more() -> None:
+    api = {"service": "api", "slot": "blue", "state": "exited", "one_off": False}
+    plan = {"health": {"services": {"api": {"replicas": 3, "tier": "web"}, "added": {"replicas": 1, "tier": "web"}}}}
+    there = [api, api, {**api, "slot": "green"}, {**api, "one_off": True}]
+    assert decide("__compose_served", plan=plan, __compose_containers=there, __compose_active={"slot": "blue"}) == {"api": {"replicas": 2, "tier": "web"}}
 
 
 def test_all_hosts_name_the_release_after_the_configuration_of_the_one_that_keeps_the_secrets() -> None:

@@ -71,6 +71,22 @@ def test_any_other_is_looked_at_step_by_step(docker: dict[str, Any], settings: d
     assert decide("__docker_engine_as_wanted", "debian-13", {**GOOD, "daemon_options": {}, **docker}, **settings) is False
 
 
+@pytest.mark.parametrize(
+    ("docker", "settings", "disturbs"),
+    [
+        ({"daemon_options": None}, {}, True),
+        ({}, {"docker_engine_daemon_options": {"log-level": "warn"}}, True),
+        ({}, {"docker_engine_version": "28.5.2"}, True),
+        ({"compose_version": "2.1.0"}, {}, True),
+        ({"enabled": False}, {}, False),
+        ({"repository_files": ["/etc/apt/sources.list.d/docker.sources"]}, {"docker_engine_source": "distribution"}, False),
+        ({}, {"yaml": False}, False),
+    ],
+)
+def test_only_what_ends_containers_can_be_postponed(docker: dict[str, Any], settings: dict[str, Any], disturbs: bool) -> None:
+    assert decide("__docker_engine_disturbs", "debian-13", {**GOOD, "daemon_options": {}, **docker}, **settings) is disturbs
+
+
 @pytest.mark.parametrize("system", ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "rhel-9", "rocky-9"])
 def test_dockers_own_packages(system: str) -> None:
     assert decide("__docker_engine_wanted_packages", system, NONE) == DOCKER_CE

@@ -192,8 +192,9 @@ def _dockerd_validates() -> bool:
 
 
 @pytest.mark.skipif(not _dockerd_validates(), reason="needs dockerd 23.0 or later on this machine")
-def test_the_daemon_refuses_what_it_does_not_know(run: Run, config: Path) -> None:
-    result = run({"no-such-option": True})
+@pytest.mark.parametrize("check", [False, True])
+def test_the_daemon_refuses_what_it_does_not_know(run: Run, config: Path, check: bool) -> None:
+    result = run({"no-such-option": True}, check=check)
     assert result["failed"] and "no-such-option" in result["msg"] and not config.exists()
 
 
