@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Upgrades of 2, 3 and 4 web and worker hosts: (drain + gate) for each host, one after the other, and what remains besides."""
+"""Upgrades of 2 and 4 web and worker hosts: (drain + gate) for each host, one after the other, and what remains besides."""
 
 from __future__ import annotations
 
@@ -14,13 +14,24 @@ from . import deployment, peers, split
 from .harness import Bench
 
 HOSTS = ("app1", "app2", "app3", "app4")
-NUMBERS = (2, 3, 4)
+NUMBERS = (2, 4)
 BATCH = 2
-# A change of a host begins with the first of these tasks; the release before has stopped when the second begins, and the third is its last.
-BEGIN, STOPPED, END = "Mark the host as one that is being changed", "Write the audit line", "Say that the change is over"
-CONTENT = """\
-Drain: from the first step that changes a host until its old containers have stopped. Gate: until the host is back, with its containers started, proved, and
-receiving requests from every load balancer. Constant: preflight, files, images, migration, proof by an upload. Nobody asks meanwhile; see split_load."""
+REPEAT = 3
+# A host, or a batch, has its turn in a play that starts anew for each. The release before has stopped when this task of it begins.
+TURN, STOPPED = "Application hosts, one after the other", "Write the audit line"
+CONTENT = f"""\
+Drain: from the first task of a host's turn until its old containers have stopped. Gate: until the last task of its turn, with its containers started,
+proved, and receiving requests from every load balancer. Constant: preflight, files, images, migration, proof by an upload. Nobody asks meanwhile; see
+split_load. {REPEAT} runs of each number in turns, the best of which counts; the hosts of the largest run all the time, with the images of both releases."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Of a play or a task, in seconds since the epoch."""
+
+    kind: t.Literal["play", "task"]
+    name: str
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,38 +52,57 @@ class Upgrade:
         return self.seconds - sum(change.drain + change.gate for change in self.changes)
 
 
-def tasks_of(output: str) -> list[tuple[str, float]]:
-    """Name and start of every task, and the end of the run under no name."""
-    events = [json.loads(line) for line in output.splitlines() if line.startswith('{"_event"')]
-    started = [event for event in events if event["_event"] == "v2_playbook_on_task_start"]
-    return [(event["task"]["name"].rpartition(" : ")[2], _seconds(event["task"]["duration"]["start"])) for event in started]
+def starts_of(output: str) -> list[Start]:
+    """Every play and task, as the callback ansible.posix.jsonl tells of them."""
+    starts = []
+    for line in output.splitlines():
+        event: dict[str, t.Any] = json.loads(line) if line.startswith('{"_event"') else {"_event": ""}
+        if event["_event"] == "v2_playbook_on_play_start":
+            starts.append(Start("play", event["play"]["name"], _seconds(event["play"]["duration"]["start"])))
+        elif event["_event"] == "v2_playbook_on_task_start":
+            starts.append(Start("task", event["task"]["name"].rpartition(" : ")[2], _seconds(event["task"]["duration"]["start"])))
+    return starts
 
 
 def _seconds(text: str) -> float:
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def changes_of(tasks: t.Sequence[tuple[str, float]]) -> list[Change]:
+def changes_of(starts: t.Iterable[Start]) -> list[Change]:
     changes: list[Change] = []
     begun = stopped = None
-    for (name, started), (_next, ended) in zip(tasks, tasks[1:]):
-        if name == BEGIN:
-            begun, stopped = started, None
-        elif name == STOPPED and begun and not stopped:
-            stopped = started
-        elif name == END and begun and stopped:
-            changes.append(Change(stopped - begun, ended - stopped))
-            begun = None
+    for start in starts:
+        if start.kind == "play":
+            if begun and stopped:
+                changes.append(Change(stopped - begun, start.seconds - stopped))
+            begun, stopped = start.seconds if start.name.startswith(TURN) else None, None
+        elif start.name == STOPPED and begun and not stopped:
+            stopped = start.seconds
     return changes
 
 
-def upgrade(bench: Bench, name: str, inventory: pathlib.Path, **settings: t.Any) -> Upgrade:
-    deployment.run("deploy", inventory, codecov_versions=dict.fromkeys(deployment.IMAGE, deployment.PREVIOUS), codecov_smoke="never")
-    outputs: list[str] = []
-    events = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl"}
-    extra = ("--extra-vars", json.dumps(settings))
-    took = bench.measure(name, lambda: outputs.append(peers.playbook("covstack.selfhosted.upgrade", inventory, *extra, environment=events)), repeat=1)
-    return Upgrade(took.best, changes_of(tasks_of(outputs[0])))
+@dataclasses.dataclass
+class Measured:
+    """Upgrades of one inventory, each from the release before."""
+
+    inventory: pathlib.Path
+    settings: dict[str, t.Any]
+    outputs: list[str] = dataclasses.field(default_factory=list)
+
+    def put_back(self) -> None:
+        deployment.run("deploy", self.inventory, codecov_versions=dict.fromkeys(deployment.IMAGE, deployment.PREVIOUS), codecov_smoke="never")
+
+    def upgrade(self) -> None:
+        events = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl"}
+        extra = ("--extra-vars", json.dumps(self.settings))
+        self.outputs.append(peers.playbook("covstack.selfhosted.upgrade", self.inventory, *extra, environment=events))
+
+
+def upgrades(bench: Bench, measured: t.Mapping[str, Measured], repeat: int) -> list[Upgrade]:
+    """The best of each."""
+    before = {name: one.put_back for name, one in measured.items()}
+    took = bench.together({name: one.upgrade for name, one in measured.items()}, repeat=repeat, before=before)
+    return [Upgrade(times.best, changes_of(starts_of(one.outputs[times.runs.index(times.best)]))) for times, one in zip(took, measured.values())]
 
 
 def measure(bench: Bench) -> None:
@@ -81,20 +111,25 @@ def measure(bench: Bench) -> None:
 
 
 def compare(bench: Bench) -> None:
-    by_number = {}
-    for number in NUMBERS:
-        inventory = split.inventory(f"upgrade_{number}", split.pair(*HOSTS[:number]))
-        by_number[number] = upgrade(bench, f"upgrade of {number} hosts", inventory)
-    in_batches = upgrade(bench, f"upgrade of {number} hosts, {BATCH} at a time after the first", inventory, codecov_rolling={"batch": BATCH})
-    for number, one in by_number.items():
-        if len(one.changes) != number:
-            raise RuntimeError(f"{len(one.changes)} changes were seen of {number} hosts")
-        bench.value(f"{number} hosts: drain, on average", sum(change.drain for change in one.changes) / number, "s")
-        bench.value(f"{number} hosts: gate, on average", sum(change.gate for change in one.changes) / number, "s")
-        bench.value(f"{number} hosts: constant", one.constant, "s")
-    bench.value(f"{number} hosts, {BATCH} at a time: constant", in_batches.constant, "s")
-    least, most = by_number[min(NUMBERS)], by_number[max(NUMBERS)]
+    # The largest first, so that hosts which a smaller one leaves out are there, and want as much of the machine, in all of them.
+    numbers = sorted(NUMBERS, reverse=True)
+    measured = {f"upgrade of {number} hosts": Measured(split.inventory(f"upgrade_{number}", split.pair(*HOSTS[:number])), {}) for number in numbers}
+    largest = next(iter(measured.values()))
+    largest.put_back()
+    largest.upgrade()
+    largest.outputs.clear()
+    by_number = dict(zip(numbers, upgrades(bench, measured, REPEAT)))
+    batches = Measured(largest.inventory, {"codecov_rolling": {"batch": BATCH}})
+    [in_batches] = upgrades(bench, {f"upgrade of {numbers[0]} hosts, {BATCH} at a time after the first": batches}, 1)
+    for number, best in by_number.items():
+        if len(best.changes) != number:
+            raise RuntimeError(f"{len(best.changes)} changes were seen of {number} hosts")
+        bench.value(f"{number} hosts: drain, on average", sum(change.drain for change in best.changes) / number, "s")
+        bench.value(f"{number} hosts: gate, on average", sum(change.gate for change in best.changes) / number, "s")
+        bench.value(f"{number} hosts: constant", best.constant, "s")
+    bench.value(f"{numbers[0]} hosts, {BATCH} at a time: constant", in_batches.constant, "s")
+    most, least = by_number[numbers[0]], by_number[numbers[-1]]
     slowest = max(change.drain + change.gate for change in most.changes)
-    goal = f"{max(NUMBERS)} hosts / ({max(NUMBERS)} x the slowest drain + gate, and the constant of {min(NUMBERS)} hosts)"
-    bench.value(goal, most.seconds / (max(NUMBERS) * slowest + least.constant), "x", at_most=1)
+    goal = f"{numbers[0]} hosts / ({numbers[0]} x the slowest drain + gate, and the constant of {numbers[-1]} hosts)"
+    bench.value(goal, most.seconds / (numbers[0] * slowest + least.constant), "x", at_most=1)
     bench.note(CONTENT)
