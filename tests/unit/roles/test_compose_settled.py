@@ -115,6 +115,26 @@ def test_engines_change_first_where_a_run_was_interrupted() -> None:
     assert turns(db=data, app1={"kinds": ["web", "storage"], "rc": 0, "changing": True}) == ["app1", "db"]
 
 
+def test_a_data_host_waits_for_other_hosts_that_serve_and_were_not_out_of_service() -> None:
+    deployments = {"db": {}, "app1": {}, "app2": {"changing": True}, "app3": {"active": None}}
+    known = {
+        name: {"inventory_hostname": name, "codecov_plan": {"host": {"deployment": {"active": {"slot": "blue"}, "changing": False, **of}}}}
+        for name, of in deployments.items()
+    }
+    placement = {"kinds": ["data", "web"], "web": [{"name": name} for name in (*known, "left_out")]}
+    common = {"groups": {"codecov_to_change": [*known]}, "hostvars": known, "inventory_hostname": "db"}
+    assert decide("__compose_depend_on_data", plan={"placement": placement}, **common) == ["app1"]
+    assert decide("__compose_depend_on_data", plan={"placement": {**placement, "kinds": ["web"]}}, **common) == []
+
+
+def test_replicated_storage_is_told_apart_by_whether_it_runs_on_a_host() -> None:
+    def host(*services: str, later: tuple[str, ...] = ("storage",)) -> dict[str, Any]:
+        return {"codecov_plan": {"platform": {"later": [*later]}, "host": {"deployment": {"containers": [{"service": name} for name in services]}}}}
+
+    known = {"st1": host("storage"), "st2": host(), "app1": host("api", later=())}
+    assert decide("__compose_storage_hosts", groups={"codecov_to_change": [*known]}, hostvars=known) == {"there": ["st1"], "new": ["st2"]}
+
+
 def test_what_serves_is_proved_as_it_was_where_the_plan_wants_more() -> None:
     api = {"service": "api", "slot": "blue", "state": "exited", "one_off": False}
     plan = {"health": {"services": {"api": {"replicas": 3, "tier": "web"}, "added": {"replicas": 1, "tier": "web"}}}}

@@ -87,6 +87,20 @@ def test_only_what_ends_containers_can_be_postponed(docker: dict[str, Any], sett
     assert decide("__docker_engine_disturbs", "debian-13", {**GOOD, "daemon_options": {}, **docker}, **settings) is disturbs
 
 
+@pytest.mark.parametrize(
+    ("foreseen", "settings", "postponed"),
+    [
+        ({"restart_needed": True}, {}, True),
+        ({"restart_needed": False}, {}, False),  # as they are in force, or with a password, which what is in force is told without
+        ({"skipped": True}, {"docker_engine_version": "28.5.2"}, True),
+        ({"skipped": True}, {}, False),
+    ],
+)
+def test_a_change_is_postponed_only_where_the_engine_restarts(foreseen: dict[str, Any], settings: dict[str, Any], postponed: bool) -> None:
+    docker = {**GOOD, "daemon_options": {}}
+    assert decide("__docker_engine_postponed", "debian-13", docker, __docker_engine_foreseen=foreseen, **settings) is postponed
+
+
 @pytest.mark.parametrize("system", ["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04", "rhel-9", "rocky-9"])
 def test_dockers_own_packages(system: str) -> None:
     assert decide("__docker_engine_wanted_packages", system, NONE) == DOCKER_CE
