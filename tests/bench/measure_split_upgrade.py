@@ -16,7 +16,7 @@ from .harness import Bench
 HOSTS = ("app1", "app2", "app3", "app4")
 NUMBERS = (2, 4)
 BATCH = 2
-REPEAT = 3
+REPEAT = 2
 # A host, or a batch, has its turn in a play that starts anew for each. The release before has stopped when this task of it begins.
 TURN, STOPPED = "Application hosts, one after the other", "Write the audit line"
 CONTENT = f"""\
