@@ -59,7 +59,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_change(uploads: Uploads, invent
                 fill(WITH_DISK)
                 said, _nothing = process.communicate(timeout=400)
             assert process.returncode != 0
-            print(said[-2500:])
+            assert f"failed on {WITH_DISK}, and going back failed there, too" in said and "free space there: df -h /tmp /var/tmp" in said, said[-2500:]
             assert active(WITH_DISK) == before[WITH_DISK] and active(WEB[3]) == before[WEB[3]]
         finally:
             make_room(WITH_DISK)

@@ -27,7 +27,7 @@ def test_a_refused_release_is_not_what_a_split_host_says_it_runs() -> None:
     """It says so before the host is put back, which may fail. Whoever reads it next must find the release that served, also if this run is killed here."""
     change = [task["name"] for task in task_of("split_change.yml", "Change the host")["block"]]
     assert change.index("Say what serves here") < change.index("Put the host back")
-    again, nothing, *_rest = task_of("split_refused.yml", "Go back to the release that served")["block"]
+    again, nothing, *_rest = task_of("split_go_back.yml", "Go back to the release that served")["block"]
     assert again["ansible.builtin.include_tasks"] == "split_active.yml"
     # Not __compose_release, which the condition of the block asks for, too: the task would be skipped.
     assert again["vars"] == {"__compose_serves": "{{ __compose_active }}"}
