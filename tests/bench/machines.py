@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts as machines of their own, though all share this one's processors: no request waits for what a host does that no load balancer sends requests to.
+"""Hosts as machines of their own, though all share this one's processors: no request waits for what a host does that gets no requests.
 
-Such a host (drained, or not part of the deployment yet) gets the processors only while nobody else wants them. Hosts that serve compete with each other, and
-with what a playbook does on them meanwhile.
+Such a host (drained, not part of the deployment yet, or the load balancer that does not hold the virtual address) gets the processors only while nobody else
+wants them. Hosts that serve compete with each other, and with what a playbook does on them meanwhile.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ LOOK_S = 0.1
 
 
 class Host:
-    """A host of the lab, seen from outside."""
+    """A host of the lab, seen from outside. Without an address that it may hold it is a host of the application."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, address: str = "") -> None:
         pid = output("docker", "inspect", "--format", "{{.State.Pid}}", hosts.container(name)).strip()
         self._deployment = pathlib.Path(f"/proc/{pid}/root/{DIRECTORY}")
+        self._routes, self._address = pathlib.Path(f"/proc/{pid}/net/fib_trie"), address
         self._idle = _control_group(pid) / "cpu.idle"
         if not self._idle.exists():
             raise LabError(f"{name}: the kernel has no {self._idle}, without which hosts are no machines of their own (it is there since Linux 5.15)")
 
     @property
     def serves(self) -> bool:
+        if self._address:
+            return f" {self._address}\n" in self._routes.read_text()
         return (self._deployment / "slots" / "active.yml").exists() and not (self._deployment / "drain" / "draining").exists()
 
     def yield_processors(self, wanted: bool) -> None:
@@ -46,9 +49,9 @@ def _control_group(pid: str) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def apart(*names: str) -> t.Iterator[None]:
-    """As long as the block runs these hosts are machines of their own."""
-    members = [Host(name) for name in names]
+def apart(application: t.Iterable[str], load_balancers: t.Iterable[str], address: str) -> t.Iterator[None]:
+    """As long as the block runs these hosts are machines of their own. One of the load balancers holds the virtual address."""
+    members = [*(Host(name) for name in application), *(Host(name, address) for name in load_balancers)]
     over = threading.Event()
 
     def watch() -> None:
