@@ -135,7 +135,7 @@ BY_HAND = {
     "blue_green_split": "it takes about 20 minutes, on five hosts",
     "resilience": "it keeps both processors busy for ten minutes, with which all tests together would take more than 25",
     "storage_cluster": "its tests alone take 4 minutes, and its numbers say something only where nothing else runs, see docs/storage_cluster.md",
-    "strategy_2": "it takes about 25 minutes, as long as everything else",
+    "strategy_2": "it takes about 45 minutes, longer than everything else",
     "strategy_3": "it needs a Kubernetes cluster, which KUBECONFIG names, and there is none here; step `cluster` runs the playbooks against a stand-in",
 }
 
