@@ -9,7 +9,6 @@ gets what nobody else wants. So does a host that gets no requests (see machines)
 from __future__ import annotations
 
 import functools
-import os
 import pathlib
 import tempfile
 
@@ -24,8 +23,6 @@ from .measure_load import OLD, Steps, measure_steps, report, run
 RATE = 80  # what two cores carry beside a running playbook, seven hosts included
 UPLOAD_RATE = 1
 REQUESTS_AT_LEAST = 30_000  # each step at least twice: once says little, on a machine whose processors others use, too
-# As many hosts at once as there are processors: five machines would not wait for two.
-FORKS = ("--forks", str(os.cpu_count()))
 THREE, TWO = split.pair("app1", "app2", "app3"), split.pair("app1", "app2")
 URL = f"http://{split.ADDRESS}"
 
@@ -34,13 +31,13 @@ def steps(two: pathlib.Path, three: pathlib.Path) -> Steps:
     """Each begins where the one before ended; the last leaves everything as the first found it."""
 
     def scale_in() -> None:
-        run("remove", three, "--limit", split.host("app3"), *FORKS, **OLD)
-        run("scale", two, *FORKS, **OLD)
+        run("remove", three, "--limit", split.host("app3"), **OLD)
+        run("scale", two, **OLD)
 
     return {
-        "upgrade": functools.partial(run, "upgrade", two, *FORKS),
-        "rollback": functools.partial(run, "rollback", two, *FORKS),
-        "scale out": functools.partial(run, "scale", three, *FORKS, **OLD),
+        "upgrade": functools.partial(run, "upgrade", two),
+        "rollback": functools.partial(run, "rollback", two),
+        "scale out": functools.partial(run, "scale", three, **OLD),
         "scale in": scale_in,
     }
 
@@ -60,5 +57,4 @@ def change_under_load(bench: Bench) -> None:
         steady, by_step = measure_steps(bench, URL, RATE, stream, repository, functools.partial(steps, two, three), at_least=REQUESTS_AT_LEAST)
     wait_until("all uploads are processed", lambda: not repository.unprocessed(), 120)
     report(bench, steady, by_step)
-    bench.note(f"The controller works on {FORKS[-1]} hosts at once (forks), as many as there are processors.")
     bench.note("A host that gets no requests (drained, not yet part of it, the standby load balancer) gets what nobody else wants, as a machine of its own.")

@@ -26,6 +26,7 @@ def inventories(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path,
     more = tmp_path_factory.mktemp("inventory") / "more.yml"
     members = {"hosts": dict.fromkeys(STORAGE, {})}
     more.write_text(yaml.safe_dump({"codecov": {"children": {"web": members, "worker": members}}}))
+    playbook("scale", (*INVENTORIES, more), codecov_versions=OLD)
     return (*INVENTORIES, more)
 
 
@@ -38,7 +39,6 @@ def changed_at_once(said: str) -> list[set[str]]:
 
 def test_batches(uploads: Uploads, inventories: tuple[pathlib.Path, ...]) -> None:
     """The first host is the gate, alone; the others follow two at a time."""
-    playbook("scale", inventories, codecov_versions=OLD)
     with clients("upgrade of four hosts, two at a time", uploads):
         said = playbook("upgrade", inventories, codecov_versions=NEW, codecov_rolling={"batch": 2})
     assert changed_at_once(said) == [{WEB[0]}, set(WEB[1:3]), {WEB[3]}]
