@@ -8,9 +8,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _cluster_plan, _inputs, _on_host, _placement, _settings
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _cluster_plan, _inputs, _placement, _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import load_line
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
 
 MODULE = "covstack.selfhosted.codecov_as_left"
 ENGINE_FILES = ["/etc/docker/daemon.json", "/etc/docker/.covstack-daemon-options.json", "/etc/systemd/system/multi-user.target.wants/docker.service"]

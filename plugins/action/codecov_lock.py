@@ -13,7 +13,8 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock, _on_host
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
 
 MODULE = "covstack.selfhosted.codecov_lock"
 ARGUMENTS = {

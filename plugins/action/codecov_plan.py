@@ -21,6 +21,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
     _config_merge,
     _config_validate,
     _host_colours,
+    _host_facts,
     _inputs,
     _kubernetes_rules,
     _placement,
@@ -33,6 +34,7 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils import (
 )
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME, Deployment, deployment_of
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import error
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
 
 # What Python says where a module cannot even be unpacked; Ansible shows its traceback and that no JSON was found.
 NO_TEMPORARY_FILE = "No usable temporary directory"
@@ -161,13 +163,15 @@ class ActionModule(ActionBase):
 
     def _host_info(self, deployment: Deployment, task_vars: t.Any) -> t.Dict[str, t.Any]:
         arguments = {"directory": deployment.settings["codecov_directory"], "deployment": NAME, **_plan.needs_of(deployment)}
-        return self._ask("covstack.selfhosted.codecov_host_info", arguments, task_vars)
+        info = _on_host.ask(self, _host_facts, "answer", [arguments], task_vars) or self._ask("covstack.selfhosted.codecov_host_info", arguments, task_vars)
+        if info["temporary_directory"] is None:
+            self._refuse([_no_temporary_file(task_vars["inventory_hostname"])])
+        return dict(info)
 
     def _ask(self, module: str, arguments: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
         info = self._execute_module(module, module_args=dict(arguments), task_vars=task_vars)
         if NO_TEMPORARY_FILE in info.get("module_stderr", ""):
-            reason = f"{task_vars['inventory_hostname']} can write no temporary file: its disk is full, or mounted read-only"
-            self._refuse([error("host", reason, "free space there (df -h /tmp /var/tmp), then run again")])
+            self._refuse([_no_temporary_file(task_vars["inventory_hostname"])])
         if info.get("failed"):
             raise AnsibleActionFail(_failure_of(info) or f"{module} failed", result=info)
         return {key: value for key, value in info.items() if not key.startswith("_") and key not in ("invocation", "changed", "warnings", "deprecations")}
@@ -188,6 +192,11 @@ def _colour_problems(deployment: Deployment, verb: str, shares: t.Mapping[str, i
     wanted = deployment.settings[_blue_green.SETTING]
     there = _split_colours if deployment.is_split else _cluster_colours if deployment.is_cluster else None
     return [*(there.problems(deployment) if there else ()), *_blue_green.problems(wanted, shares, deployment.hostname)]
+
+
+def _no_temporary_file(host: str) -> t.Any:
+    reason = f"{host} can write no temporary file: its disk is full, or mounted read-only"
+    return error("host", reason, "free space there (df -h /tmp /var/tmp), then run again")
 
 
 def _failure_of(info: t.Mapping[str, t.Any]) -> str:

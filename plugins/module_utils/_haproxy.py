@@ -18,8 +18,18 @@ import time
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence
 
-from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer import ADMIN_SOCKET, ETC, MASTER_SOCKET, STATE_FILE
+from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer_paths import ADMIN_SOCKET, ETC, MASTER_SOCKET, STATE_FILE
 
+OPTIONS = {
+    "servers": {"type": "list", "elements": "str", "default": []},
+    "backends": {"type": "list", "elements": "str", "default": []},
+    "state": {"type": "str", "choices": ["drained", "ready"]},
+    "timeout": {"type": "float", "default": 60},
+    "socket": {"type": "path", "default": ADMIN_SOCKET},
+    "master_socket": {"type": "path", "default": MASTER_SOCKET},
+    "state_file": {"type": "path", "default": STATE_FILE},
+}
+ADMIN_STATES = {"drained": "drain", "ready": "ready"}
 TIMEOUT = 5.0
 POLL_SECONDS = 0.2
 FORCED_DRAIN, FORCED_MAINTENANCE = 0x08, 0x01
@@ -237,3 +247,51 @@ def holds_address() -> bool | None:
     """None where there is no virtual address."""
     address = virtual_address()
     return None if address is None else any(entry["address"] == address for entry in interfaces())
+
+
+# --- the module haproxy_servers -------------------------------------------------------------------------------------
+
+
+def answer(options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Result of the module to its options."""
+    if options["state"] and not options["servers"]:
+        return _failure("servers: is empty. Allowed: the names of the servers to change.")
+    haproxy = Haproxy(options["socket"], options["master_socket"], options["state_file"])
+    try:
+        holds = holds_address()
+        haproxy.info()
+    except HaproxyError as error:
+        return {"changed": False, "answers": False, "reason": str(error), "holds_address": None, "sessions_left": 0, "servers": []}
+    try:
+        return {"answers": True, "reason": "", "holds_address": holds, **_look_or_change(haproxy, options, check_mode)}
+    except HaproxyError as error:
+        return _failure(str(error))
+
+
+def _failure(message: str) -> dict[str, Any]:
+    return {"failed": True, "changed": False, "msg": message}
+
+
+def _look_or_change(haproxy: Haproxy, options: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    state, choice = options["state"], Choice(tuple(options["servers"]), tuple(options["backends"]))
+    before = chosen(haproxy.servers(), choice)
+    result: dict[str, Any] = {"changed": False, "sessions_left": 0}
+    if state:
+        different = [server for server in before if server.admin != ADMIN_STATES[state]]
+        result["changed"] = bool(different)
+        if not check_mode:
+            haproxy.set_state(different, ADMIN_STATES[state])
+            result["sessions_left"] = _wait(haproxy, choice, state, options["timeout"]) if options["timeout"] else 0
+    return {**result, "servers": [server.report() for server in chosen(haproxy.servers(), choice)]}
+
+
+def _wait(haproxy: Haproxy, choice: Choice, state: str, timeout: float) -> int:
+    """Until the servers are in this state; returns how many sessions are left. Raises HaproxyError for those that receive no requests."""
+    if state == "drained":
+        return wait_idle(haproxy, choice, timeout)
+    idle = wait_receiving(haproxy, choice, timeout)
+    if idle:
+        reasons = "; ".join(f"{server.label} is {server.status}, its check says {server.check}" for server in idle)
+        way_out = "Way out: make the host answer its check with 200, then put it back again."
+        raise HaproxyError(f"After {timeout:g} s HAProxy sends no requests to {reasons}. {way_out}")
+    return 0

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS
 from ansible_collections.covstack.selfhosted.plugins.module_utils._docker_cli import DockerError
 from ansible_collections.covstack.selfhosted.plugins.module_utils._engine import PROBE_PATH, Container, Engine, EngineError
 from ansible_collections.covstack.selfhosted.plugins.module_utils._engines import engine_of
@@ -40,6 +41,43 @@ SHARED_SERVICE = "colours"
 ENGINES = ("docker", "kubernetes")
 MANY_RESTARTS = 3
 ROUND_PAUSE = 1.0
+LIMITS = {"target_ms": 1000, "maximum_ms": 3000, "queue_age_s": 600, "stuck_upload_s": 900, "license_days": 30, "clock_skew_s": 5}
+PROBE = {
+    "name": {"type": "str", "required": True},
+    "path": {"type": "str", "required": True},
+    "status": {"type": "int", "default": 200},
+    "body_regex": {"type": "str"},
+    "header": {"type": "dict", "default": {}},
+    "absent_header": {"type": "str"},
+    "proves": {"type": "str", "default": ""},
+}
+VERSIONS = {"postgres": {"type": "str", "default": "14"}, "redis": {"type": "str", "default": "6.2"}}
+# Of the module.
+OPTIONS = {
+    "url": {"type": "str", "required": True},
+    "connect_to": {"type": "str"},
+    "ca_path": {"type": "path"},
+    "deployment": {"type": "str", "default": "codecov"},
+    "slot": {"type": "str", "choices": ["blue", "green"]},
+    "services": {"type": "dict", "default": {}},
+    "platform": {"type": "list", "elements": "str", "default": []},
+    "probes": {"type": "list", "elements": "dict", "default": [], "aliases": ["http"], "options": PROBE},
+    "checks": {"type": "list", "elements": "str", "choices": list(CHECKS), "default": list(CHECKS)},
+    "limits": {
+        "type": "dict",
+        "default": {},
+        "apply_defaults": True,
+        "options": {**{name: {"type": "int", "default": default} for name, default in LIMITS.items()}, "deadline_s": {"type": "int"}},
+    },
+    "queues": {"type": "list", "elements": "str", "default": []},
+    "minimum_versions": {"type": "dict", "default": {}, "apply_defaults": True, "options": VERSIONS},
+    "wait": {"type": "int", "default": 0},
+    "required": {"type": "list", "elements": "str"},
+    "timeout": {"type": "int", "default": 10},
+    "python": {"type": "str", "default": "python"},
+    "docker_cli": {"type": "path"},
+    "kubernetes": {"type": "dict", "options": ACCESS},
+}
 
 
 @dataclass(frozen=True)
@@ -518,31 +556,29 @@ def services_of(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return services
 
 
-def main_of(module: Any) -> None:
-    """The module: options in, result out."""
+def answer(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Result of the module to its options."""
     try:
-        options = {name: module.params[name] for name in Settings.__dataclass_fields__}
-        settings = Settings(**{**options, "services": services_of(options["services"])})
+        wanted = {name: options[name] for name in Settings.__dataclass_fields__}
+        settings = Settings(**{**wanted, "services": services_of(wanted["services"])})
         client = Client(settings.url, settings.connect_to, settings.ca_path, settings.timeout)
         for probe in settings.probes:
             re.compile(probe.get("body_regex") or "")
-    except (ValueError, re.error) as error:
-        module.fail_json(msg=str(error))
-        return
-    try:
-        engine: Engine | None = engine_of(module.params)
-    except DockerError:  # probes from outside need none
-        engine = None
-    except EngineError as error:
-        module.fail_json(msg=str(error))
-        return
+        engine = _engine(options)
+    except (ValueError, re.error, EngineError) as error:
+        return {"failed": True, "msg": str(error)}
     report = observe(settings, client, engine)
     result = {
         "changed": False, "healthy": not report.names(FAILED), "probes": [asdict(entry) for entry in report.results], "failed_probes": report.names(FAILED),
         "warned_probes": report.names(WARNING), "summary": report.summary, "slot": report.slot, "waited_s": report.waited_s,
     }
     bad = missing_required(report, settings.required)
-    if bad:
-        module.fail_json(msg=failure_message(report, bad, settings.required), **result)
-        return
-    module.exit_json(**result)
+    return {**result, "failed": True, "msg": failure_message(report, bad, settings.required)} if bad else result
+
+
+def _engine(options: Mapping[str, Any]) -> Engine | None:
+    """Probes from outside need none. Raises EngineError."""
+    try:
+        return engine_of(options)
+    except DockerError:
+        return None

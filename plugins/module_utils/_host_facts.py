@@ -19,6 +19,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -47,6 +48,20 @@ _ACTIVE = re.compile(r"^#\s*covstack:\s*(?P<pairs>.*)$")
 _VERSION = re.compile(r"(\d+(?:\.\d+)+)")
 
 
+OPTIONS = {
+    "directory": {"type": "path", "default": "/opt/codecov"},
+    "deployment": {"type": "str", "default": "codecov"},
+    "ports": {"type": "list", "elements": "int", "default": []},
+    "names": {"type": "list", "elements": "str", "default": []},
+    "endpoints": {"type": "list", "elements": "str", "default": []},
+    "images": {"type": "list", "elements": "str", "default": []},
+    "volume_files": {"type": "dict", "default": {}},
+    "networks": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "float", "default": 3.0},
+    "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
+}
+
+
 @dataclass(frozen=True)
 class Question:
     """What the caller wants to know; the options of the module."""
@@ -59,8 +74,8 @@ class Question:
     images: list[str]
     volume_files: dict[str, str]
     networks: list[str]
-    timeout: float
-    docker_socket: str
+    timeout: float = 3.0
+    docker_socket: str = "/var/run/docker.sock"
 
 
 # --- pure -----------------------------------------------------------------------------------------------------------
@@ -464,6 +479,14 @@ def releases(directory: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda release: (-release["mtime"], release["id"]))
 
 
+def temporary_directory() -> str | None:
+    """Where programs of this host may write temporary files."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return None
+
+
 def resolve(name: str) -> dict[str, Any]:
     try:
         answers = socket.getaddrinfo(name, None, proto=socket.IPPROTO_TCP)
@@ -504,6 +527,14 @@ def side_by_side(work: Mapping[Any, Callable[[], Any]], deadline: float) -> dict
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     return dict(results)
+
+
+def answer(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Result of the module to its options. Those that may be missing have the defaults of Question."""
+    wrong = next((endpoint for endpoint in options["endpoints"] if parse_endpoint(endpoint) is None), None)
+    if wrong is not None:
+        return {"failed": True, "msg": f"endpoints: {wrong!r} is not an endpoint. Allowed: host:port, or [address]:port for IPv6."}
+    return collect(Question(**options))
 
 
 def collect(question: Question) -> dict[str, Any]:
@@ -590,6 +621,7 @@ def _facts(question: Question, local: Mapping[Any, Any], outside: Mapping[Any, A
         "memory_mb": memory.get("MemTotal"),
         "memory_available_mb": memory.get("MemAvailable"),
         "disk": {"directory": disk_of(question.directory), "docker": disk_of(docker["root_dir"])},
+        "temporary_directory": temporary_directory(),
         "clock": local.get("clock") or {"epoch": time.time(), "ntp_synchronised": None},
         "listening": listening,
         "ports": {str(port): describe_port(port, listening) for port in question.ports},

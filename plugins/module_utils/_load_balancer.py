@@ -15,17 +15,20 @@ import typing as t
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer_paths import (
+    ADMIN_SOCKET,
+    APPLIED,
+    CERTIFICATE,
+    DIRECTORY,
+    ETC,
+    MASTER_SOCKET,
+    PASSWORD_FILE,
+    SCRIPTS,
+    STATE_FILE,
+)
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem, error, show, warning
 
-DIRECTORY = "covstack/load_balancer"  # below /etc
-ETC = f"/etc/{DIRECTORY}"
-# Where SELinux lets keepalived run scripts.
-SCRIPTS = "/usr/libexec/keepalived"
 ANSWERS_SCRIPT, SAVE_SCRIPT = "covstack-haproxy-answers", "covstack-haproxy-save-state"
-ADMIN_SOCKET, MASTER_SOCKET, STATE_FILE = "/run/haproxy/admin.sock", "/run/haproxy-master.sock", "/run/haproxy/server-state"
-APPLIED = "/run/covstack-keepalived.applied"
-CERTIFICATE = f"{ETC}/tls/certificate.pem"  # HAProxy finds the key beside it, as certificate.pem.key
-PASSWORD_FILE = f"{ETC}/vrrp_password.conf"
 MARK = "covstack-"
 WEB, STORAGE, STAGE = "web", "storage", "stage"
 COLOUR_COOKIE = "covstack_colour"

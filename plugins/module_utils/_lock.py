@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The covstack.selfhosted maintainers
 """The deploy lock: a file that says who holds it, for what and since when.
 
-The action codecov_lock sends this file as it is to the host's Python, see _on_host.py, so it imports nothing but the standard library.
+The action codecov_lock sends this file as it is to the host's Python, see plugin_utils/_on_host.py, so it imports nothing but the standard library.
 
 Private to this collection.
 """

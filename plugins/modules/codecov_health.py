@@ -254,51 +254,15 @@ waited_s:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.covstack.selfhosted.plugins.module_utils._cluster_client import ACCESS
-from ansible_collections.covstack.selfhosted.plugins.module_utils._health import CHECKS, main_of
-
-LIMITS = {"target_ms": 1000, "maximum_ms": 3000, "queue_age_s": 600, "stuck_upload_s": 900, "license_days": 30, "clock_skew_s": 5}
-
-
-def _ints(defaults: dict[str, int]) -> dict[str, dict[str, object]]:
-    return {name: {"type": "int", "default": default} for name, default in defaults.items()}
-
-
-def argument_spec() -> dict[str, object]:
-    probe = {
-        "name": {"type": "str", "required": True},
-        "path": {"type": "str", "required": True},
-        "status": {"type": "int", "default": 200},
-        "body_regex": {"type": "str"},
-        "header": {"type": "dict", "default": {}},
-        "absent_header": {"type": "str"},
-        "proves": {"type": "str", "default": ""},
-    }
-    versions = {"postgres": {"type": "str", "default": "14"}, "redis": {"type": "str", "default": "6.2"}}
-    return {
-        "url": {"type": "str", "required": True},
-        "connect_to": {"type": "str"},
-        "ca_path": {"type": "path"},
-        "deployment": {"type": "str", "default": "codecov"},
-        "slot": {"type": "str", "choices": ["blue", "green"]},
-        "services": {"type": "dict", "default": {}},
-        "platform": {"type": "list", "elements": "str", "default": []},
-        "probes": {"type": "list", "elements": "dict", "default": [], "aliases": ["http"], "options": probe},
-        "checks": {"type": "list", "elements": "str", "choices": list(CHECKS), "default": list(CHECKS)},
-        "limits": {"type": "dict", "default": {}, "apply_defaults": True, "options": {**_ints(LIMITS), "deadline_s": {"type": "int"}}},
-        "queues": {"type": "list", "elements": "str", "default": []},
-        "minimum_versions": {"type": "dict", "default": {}, "apply_defaults": True, "options": versions},
-        "wait": {"type": "int", "default": 0},
-        "required": {"type": "list", "elements": "str"},
-        "timeout": {"type": "int", "default": 10},
-        "python": {"type": "str", "default": "python"},
-        "docker_cli": {"type": "path"},
-        "kubernetes": {"type": "dict", "options": ACCESS},
-    }
+from ansible_collections.covstack.selfhosted.plugins.module_utils._health import OPTIONS, answer
 
 
 def main() -> None:
-    main_of(AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True))
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    result = answer(module.params)
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,11 @@ disk:
   returned: success
   type: dict
   sample: {"directory": {"path": "/opt", "free_gb": 41.5, "total_gb": 80.0}, "docker": {"path": "/var/lib/docker", "free_gb": 41.5, "total_gb": 80.0}}
+temporary_directory:
+  description: Where programs may write temporary files; V(null) where they can write none, as on a full disk, which Ansible's own modules need.
+  returned: success
+  type: str
+  sample: /tmp
 clock:
   description: Time of the host, and whether it is synchronised (V(null) when the host does not know).
   returned: success
@@ -199,29 +204,15 @@ python:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import Question, collect, parse_endpoint
+from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts import OPTIONS, answer
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "directory": {"type": "path", "default": "/opt/codecov"},
-            "deployment": {"type": "str", "default": "codecov"},
-            "ports": {"type": "list", "elements": "int", "default": []},
-            "names": {"type": "list", "elements": "str", "default": []},
-            "endpoints": {"type": "list", "elements": "str", "default": []},
-            "images": {"type": "list", "elements": "str", "default": []},
-            "volume_files": {"type": "dict", "default": {}},
-            "networks": {"type": "list", "elements": "str", "default": []},
-            "timeout": {"type": "float", "default": 3.0},
-            "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
-        },
-        supports_check_mode=True,
-    )
-    for endpoint in module.params["endpoints"]:
-        if parse_endpoint(endpoint) is None:
-            module.fail_json(msg=f"endpoints: {endpoint!r} is not an endpoint. Allowed: host:port, or [address]:port for IPv6.")
-    module.exit_json(changed=False, **collect(Question(**module.params)))
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    found = answer(module.params)
+    if "msg" in found:
+        module.fail_json(msg=found["msg"])
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

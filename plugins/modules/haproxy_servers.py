@@ -112,76 +112,16 @@ servers:
   sample: [{"backend": "web", "name": "web1", "status": "UP", "admin": "ready", "sessions": 0, "requests": 12, "check": "L7OK 200", "receives": true}]
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.covstack.selfhosted.plugins.module_utils._haproxy import (
-    Choice,
-    Haproxy,
-    HaproxyError,
-    chosen,
-    holds_address,
-    wait_idle,
-    wait_receiving,
-)
-
-ADMIN_STATES = {"drained": "drain", "ready": "ready"}
-
-
-def run(module: AnsibleModule, haproxy: Haproxy) -> dict[str, Any]:
-    state, timeout = module.params["state"], module.params["timeout"]
-    choice = Choice(tuple(module.params["servers"]), tuple(module.params["backends"]))
-    before = chosen(haproxy.servers(), choice)
-    result: dict[str, Any] = {"changed": False, "sessions_left": 0}
-    if state:
-        different = [server for server in before if server.admin != ADMIN_STATES[state]]
-        result["changed"] = bool(different)
-        if not module.check_mode:
-            haproxy.set_state(different, ADMIN_STATES[state])
-            result["sessions_left"] = wait(haproxy, choice, state, timeout) if timeout else 0
-    return {**result, "servers": [server.report() for server in chosen(haproxy.servers(), choice)]}
-
-
-def wait(haproxy: Haproxy, choice: Choice, state: str, timeout: float) -> int:
-    if state == "drained":
-        return wait_idle(haproxy, choice, timeout)
-    idle = wait_receiving(haproxy, choice, timeout)
-    if idle:
-        reasons = "; ".join(f"{server.label} is {server.status}, its check says {server.check}" for server in idle)
-        way_out = "Way out: make the host answer its check with 200, then put it back again."
-        raise NotReceiving(f"After {timeout:g} s HAProxy sends no requests to {reasons}. {way_out}")
-    return 0
-
-
-class NotReceiving(Exception):
-    """One clear sentence for the user."""
+from ansible_collections.covstack.selfhosted.plugins.module_utils._haproxy import OPTIONS, answer
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "servers": {"type": "list", "elements": "str", "default": []},
-            "backends": {"type": "list", "elements": "str", "default": []},
-            "state": {"type": "str", "choices": ["drained", "ready"]},
-            "timeout": {"type": "float", "default": 60},
-            "socket": {"type": "path", "default": "/run/haproxy/admin.sock"},
-            "master_socket": {"type": "path", "default": "/run/haproxy-master.sock"},
-            "state_file": {"type": "path", "default": "/run/haproxy/server-state"},
-        },
-        supports_check_mode=True,
-    )
-    if module.params["state"] and not module.params["servers"]:
-        module.fail_json(msg="servers: is empty. Allowed: the names of the servers to change.")
-    haproxy = Haproxy(module.params["socket"], module.params["master_socket"], module.params["state_file"])
-    try:
-        holds = holds_address()
-        haproxy.info()
-    except HaproxyError as error:
-        module.exit_json(changed=False, answers=False, reason=str(error), holds_address=None, sessions_left=0, servers=[])
-    try:
-        module.exit_json(answers=True, reason="", holds_address=holds, **run(module, haproxy))
-    except (HaproxyError, NotReceiving) as error:
-        module.fail_json(msg=str(error))
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    said = answer(module.params, module.check_mode)
+    if "msg" in said:
+        module.fail_json(msg=said["msg"])
+    module.exit_json(**said)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _inputs, _on_host
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _inputs
 from ansible_collections.covstack.selfhosted.plugins.module_utils._placement import Host, Placement
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
 
 LABELS = {"covstack.deployment": "codecov", "covstack.service": "api", "covstack.slot": "blue", "covstack.release": "8c1f0a"}
 CONTAINER = {"Id": "3e1b", "Names": ["/codecov-blue-api-1"], "Image": "api:26.7.6", "Labels": LABELS}
@@ -208,7 +209,7 @@ def test_a_host_that_balances_nothing_and_runs_nothing_is_told_by_its_files(host
 
 
 def test_the_file_runs_by_itself_as_the_action_sends_it(host: pathlib.Path) -> None:
-    script = _on_host.script_of(pathlib.Path(_as_left.__file__).read_text(), "look", [question(host, deployment=None, balances=False)])
+    script = _on_host.script_of(_as_left.__file__, "look", [question(host, deployment=None, balances=False)])
     done = subprocess.run([sys.executable, "-I", "-"], input=script, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == {"as_left": False, "differs": ["unknown (FileNotFoundError)"]}
 

@@ -102,9 +102,15 @@ def listening(answer: bytes | None = b"", context: ssl.SSLContext | None = None)
                             connection.sendall(answer)
 
         over = threading.Event()
-        threading.Thread(target=serve, daemon=True).start()
-        yield server.getsockname()[1]
-        over.set()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            # It ends before the socket is closed: its number goes to the next one that is opened, whose connections it would accept.
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 @pytest.fixture(scope="module")

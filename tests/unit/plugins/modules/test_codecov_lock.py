@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ansible_collections.covstack.selfhosted.plugins.action.codecov_lock import _started, explained, is_over
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock, _on_host
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock
 from ansible_collections.covstack.selfhosted.plugins.module_utils._lock import read_holder, take
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
 
 COLLECTIONS = str(pathlib.Path(__file__).resolve().parents[4] / ".ansible/collections")
 ALICE = {"who": "alice@one", "what": "upgrade", "since": "2026-11-21T08:00:00Z", "run": "one/1/2"}
@@ -63,7 +64,7 @@ def _take_apart(path: str, run: str) -> str:
 def test_the_file_runs_by_itself_as_the_action_sends_it(path: str) -> None:
     def ask(**over: object) -> dict[str, object]:
         question = {"path": path, "state": "present", "holder": ALICE, "replaces": "", "check_mode": False, **over}
-        script = _on_host.script_of(pathlib.Path(_lock.__file__).read_text(), "answer", [question])
+        script = _on_host.script_of(_lock.__file__, "answer", [question])
         said = subprocess.run([sys.executable, "-I", "-"], input=script, text=True, capture_output=True, check=True).stdout
         return dict(json.loads(said))
 
