@@ -163,13 +163,15 @@ class ActionModule(ActionBase):
 
     def _host_info(self, deployment: Deployment, task_vars: t.Any) -> t.Dict[str, t.Any]:
         arguments = {"directory": deployment.settings["codecov_directory"], "deployment": NAME, **_plan.needs_of(deployment)}
-        info = _on_host.ask(self, _host_facts, "answer", [arguments], task_vars) or self._ask("covstack.selfhosted.codecov_host_info", arguments, task_vars)
-        if info["temporary_directory"] is None:
+        said = _on_host.ask(self, _host_facts, "answer", [arguments], task_vars)
+        host = self._ask("covstack.selfhosted.codecov_host_info", arguments, task_vars, said)
+        if host["temporary_directory"] is None:
             self._refuse([_no_temporary_file(task_vars["inventory_hostname"])])
-        return dict(info)
+        return host
 
-    def _ask(self, module: str, arguments: t.Mapping[str, t.Any], task_vars: t.Any) -> t.Dict[str, t.Any]:
-        info = self._execute_module(module, module_args=dict(arguments), task_vars=task_vars)
+    def _ask(self, module: str, arguments: t.Mapping[str, t.Any], task_vars: t.Any, said: t.Optional[t.Dict[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+        """The module's result, unless it was said already."""
+        info = said or self._execute_module(module, module_args=dict(arguments), task_vars=task_vars)
         if NO_TEMPORARY_FILE in info.get("module_stderr", ""):
             self._refuse([_no_temporary_file(task_vars["inventory_hostname"])])
         if info.get("failed"):
