@@ -74,8 +74,10 @@ def test_a_delegated_question_is_for_the_python_of_the_host_that_is_asked(file: 
 
 
 @pytest.mark.parametrize("found", ["python3.12", "python3"])
-def test_otherwise_it_is_the_python_that_ansible_would_find(found: str, file: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in {"python3", found}:
+def test_otherwise_it_is_the_python_that_ansible_would_find(
+    found: str, file: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("python3", found):
         (tmp_path / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/was-{name}\nexec {sys.executable} \"$@\"\n")
         (tmp_path / name).chmod(0o755)
     (tmp_path / "sh").symlink_to("/bin/sh")
@@ -91,7 +93,8 @@ def test_a_file_is_sent_with_those_that_it_imports(tmp_path: pathlib.Path) -> No
     (tmp_path / "_base.py").write_text("import dataclasses\n\n\n@dataclasses.dataclass\nclass Number:\n    value: int\n")
     (tmp_path / "_middle.py").write_text(f"from __future__ import annotations\n\nfrom {package}._base import Number\n\nTWO = Number(2)\n")
     asked = tmp_path / "_asked.py"
-    asked.write_text(f"from {package}._middle import (\n    TWO,\n)\nfrom {package}._base import Number\n\n\ndef twice(value):\n    return [value * TWO.value, Number.__module__]\n")
+    imports = f"from {package}._middle import (\n    TWO,\n)\nfrom {package}._base import Number\n"
+    asked.write_text(f"{imports}\n\ndef twice(value):\n    return [value * TWO.value, Number.__module__]\n")
     script = _on_host.script_of(str(asked), "twice", [4])
     done = subprocess.run([sys.executable, "-I", "-"], input=script, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [8, f"{package}._base"]
