@@ -173,9 +173,14 @@ class Haproxy:
     def save(self) -> None:
         """For the process that the next reload, or restart, starts."""
         temporary = f"{self.state_file}.{os.getpid()}"  # several hosts of a batch are drained at once
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(ask(self.admin, "show servers state") + "\n")
-        os.replace(temporary, self.state_file)
+        state = ask(self.admin, "show servers state")
+        try:
+            with open(temporary, "w", encoding="utf-8") as stream:
+                stream.write(state + "\n")
+            os.replace(temporary, self.state_file)
+        except OSError as error:
+            way_out = "Way out: mend that, then run again, or HAProxy's next process sends these servers requests as its configuration says."
+            raise HaproxyError(f"What HAProxy knows of its servers cannot be saved in {self.state_file} ({error.strerror}). {way_out}") from None
 
 
 def chosen(servers: Sequence[Server], choice: Choice) -> list[Server]:

@@ -48,6 +48,7 @@ _ACTIVE = re.compile(r"^#\s*covstack:\s*(?P<pairs>.*)$")
 _VERSION = re.compile(r"(\d+(?:\.\d+)+)")
 
 
+TIMEOUT, DOCKER_SOCKET = 3.0, "/var/run/docker.sock"
 OPTIONS = {
     "directory": {"type": "path", "default": "/opt/codecov"},
     "deployment": {"type": "str", "default": "codecov"},
@@ -57,8 +58,8 @@ OPTIONS = {
     "images": {"type": "list", "elements": "str", "default": []},
     "volume_files": {"type": "dict", "default": {}},
     "networks": {"type": "list", "elements": "str", "default": []},
-    "timeout": {"type": "float", "default": 3.0},
-    "docker_socket": {"type": "path", "default": "/var/run/docker.sock"},
+    "timeout": {"type": "float", "default": TIMEOUT},
+    "docker_socket": {"type": "path", "default": DOCKER_SOCKET},
 }
 
 
@@ -74,8 +75,8 @@ class Question:
     images: list[str]
     volume_files: dict[str, str]
     networks: list[str]
-    timeout: float = 3.0
-    docker_socket: str = "/var/run/docker.sock"
+    timeout: float = TIMEOUT
+    docker_socket: str = DOCKER_SOCKET
 
 
 # --- pure -----------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ class Asked(ActionBase):
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
+    _supports_async = True
     _supports_diff = False
     MODULE: str
     # Has OPTIONS, the module's argument_spec, and answer(), its result to them.
@@ -31,16 +32,18 @@ class Asked(ActionBase):
         said = _on_host.ask(self, self.FILE, "answer", self.question(options), task_vars) if self.is_short(options) else None
         if said is not None:
             return {**result, "changed": False, **said}
-        return {**result, **self._execute_module(self.MODULE, module_args=self._task.args, task_vars=task_vars)}
+        # A copy, since it is written to.
+        arguments, wrap_async = dict(self._task.args), self._task.async_val
+        return {**result, **self._execute_module(self.MODULE, module_args=arguments, task_vars=task_vars, wrap_async=wrap_async)}
 
     def question(self, options: t.Mapping[str, t.Any]) -> t.List[t.Any]:
         """Arguments of answer()."""
         return [options]
 
     def is_short(self, options: t.Mapping[str, t.Any]) -> bool:
-        """Whether nothing but the standard library is needed, and no path that only the host can expand is named."""
-        paths = [options.get(name) for name, option in self.FILE.OPTIONS.items() if option["type"] == "path"]
-        return not any(path.startswith(("~", "$")) for path in paths if path)
+        """Whether an answer is waited for, nothing but the standard library is needed, and no path that only the host can expand is named."""
+        paths = [options[name] for name, option in self.FILE.OPTIONS.items() if option["type"] == "path" and options.get(name)]
+        return not self._task.async_val and not any(path.startswith("~") or "$" in path for path in paths)
 
 
 def _as_written(options: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Any]:

@@ -8,6 +8,7 @@ For actions, on the controller. Private to this collection.
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import re
@@ -21,9 +22,11 @@ if t.TYPE_CHECKING:
 
 PACKAGE = "ansible_collections.covstack.selfhosted.plugins.module_utils"
 _IMPORTED = re.compile(rf"^from {re.escape(PACKAGE)}\.(\w+) import", re.MULTILINE)
-# The host knows the files by the names that they import each other by.
+# The host knows the files by the names that they import each other by. Nothing is imported from the directory that this happens to start in.
 _SCRIPT = """\
-import json, sys, types
+import sys
+sys.path[:] = [path for path in sys.path if path not in ("", ".")]
+import json, types
 for name, source in json.loads({sources!r}).items():
     module = sys.modules[name] = types.ModuleType(name)
     exec(compile(source, name, "exec"), module.__dict__)
@@ -50,21 +53,43 @@ def ask(action: t.Any, file: ModuleType, function: str, arguments: t.Sequence[t.
 
     The script goes through the standard input: its arguments are not to be seen in a list of processes.
     """
-    if not action._connection.has_pipelining:
+    if not _takes_a_script(action._connection) or _environment(action):
         return None
     script = script_of(str(file.__file__), function, arguments)
     said = action._low_level_execute_command(f"{_python(action, task_vars)} -", sudoable=True, in_data=script.encode())
     try:
-        return json.loads(said["stdout"].splitlines()[-1]) if said["rc"] == 0 else None
-    except (ValueError, IndexError):  # no such Python, or something else in the way
-        return None
+        return json.loads(said["stdout"].splitlines()[-1]) if said["rc"] == 0 else _nothing(action, said)
+    except (ValueError, IndexError):  # something else in the way
+        return _nothing(action, said)
+
+
+def _takes_a_script(connection: t.Any) -> bool:
+    """Whether the standard input of a command can be anything but the answer to a question for a password."""
+    become = connection.become
+    if not connection.has_pipelining or (become and become.name == "su"):
+        return False
+    asks_here = connection.transport == "local" and become and become.expect_prompt()
+    return not (asks_here and not connection.get_option("pipelining"))
+
+
+def _environment(action: t.Any) -> t.Dict[str, t.Any]:
+    """Of the task, which only modules get."""
+    environment: t.Dict[str, t.Any] = {}
+    action._compute_environment_string(environment)
+    return environment
+
+
+def _nothing(action: t.Any, said: t.Mapping[str, t.Any]) -> None:
+    action._display.vvv(f"No answer to a question, the module follows: status {said['rc']}, {said.get('stderr', '')[-1000:]}")
 
 
 def _python(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> str:
-    """Words for a shell: the interpreter that the inventory names, or the one that Ansible would find, without the round trip for that."""
+    """Words for a shell: the interpreter that is set, or was found, or that Ansible would find, without the round trip for that."""
     variables = task_vars.get("ansible_delegated_vars", {}).get(action._task.delegate_to, {}) if action._task.delegate_to else task_vars
-    named = str(action._templar.template(variables.get("ansible_python_interpreter") or ""))
-    if named.startswith("/"):
+    setting = functools.partial(constants.config.get_config_value, variables=variables)
+    named = str(action._templar.template(setting("INTERPRETER_PYTHON")))
+    if named.startswith("auto"):
+        named = variables.get("ansible_facts", {}).get("discovered_interpreter_python", "")
+    if named:
         return shlex.quote(named)
-    usual = constants.config.get_config_value("INTERPRETER_PYTHON_FALLBACK", variables=task_vars)
-    return f"$({' || '.join(f'command -v {shlex.quote(name)}' for name in usual)})"
+    return f"$({' || '.join(f'command -v {shlex.quote(name)}' for name in setting('INTERPRETER_PYTHON_FALLBACK'))})"

@@ -55,7 +55,8 @@ def _control_group(pid: str) -> pathlib.Path:
     """The one that shares out processors: of the only hierarchy (version 2), or of that of the controller cpu (version 1)."""
     groups = dict(line.split(":", 2)[1:] for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines())
     controllers = next((controllers for controllers in groups if "cpu" in controllers.split(",")), "")
-    return pathlib.Path(f"/sys/fs/cgroup/{controllers}{groups[controllers]}")
+    # With version 2 systemd puts itself into a part of the host's.
+    return pathlib.Path(f"/sys/fs/cgroup/{controllers}{groups[controllers].removesuffix('/init.scope')}")
 
 
 @contextlib.contextmanager
@@ -84,17 +85,21 @@ def apart(application: t.Iterable[str], load_balancers: t.Iterable[str], address
 
 
 @contextlib.contextmanager
-def shared_out(names: t.Collection[str]) -> t.Iterator[float]:
-    """As long as the block runs each of these hosts has this part of a processor: all that there are, but for the controller's."""
-    part = ((os.cpu_count() or 1) - CONTROLLER) / len(names)
+def shared_out(names: t.Collection[str]) -> t.Iterator[None]:
+    """As long as the block runs each of these hosts has its part of the processors."""
     groups = [_control_group(_process(name)) for name in names]
-    for group in groups:
-        _limit(group, int(part * PERIOD_US))
     try:
-        yield part
+        for group in groups:
+            _limit(group, int(part_of(names) * PERIOD_US))
+        yield
     finally:
         for group in groups:
             _limit(group, None)
+
+
+def part_of(names: t.Collection[str]) -> float:
+    """Of a processor, for each: all that there are, but for the controller's."""
+    return ((os.cpu_count() or 1) - CONTROLLER) / len(names)
 
 
 def _limit(group: pathlib.Path, quota_us: int | None) -> None:

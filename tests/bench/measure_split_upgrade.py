@@ -17,13 +17,13 @@ from .harness import Bench
 HOSTS = ("app1", "app2", "app3", "app4")
 NUMBERS = (2, 4)
 REPEAT = 2
-# A host, or a batch, has its turn in a play that starts anew for each. The release before has stopped when this task of it begins.
+# A host has its turn in a play that starts anew for each. The release before has stopped when this task of it begins.
 TURN, STOPPED = "Application hosts, one after the other", "Write the audit line"
-CONTENT = f"""\
+CONTENT = """\
 Drain: from the first task of a host's turn until its old containers have stopped. Gate: until the last task of its turn, with its containers started,
 proved, and receiving requests from every load balancer. Constant: preflight, files, images, migration, proof by an upload. Nobody asks meanwhile; see
-split_load. {REPEAT} runs of each number in turns, the best of which counts; the hosts of the largest run all the time, with the images of both releases.
-Each host has the same part of a processor for itself, no more and no less, so that none waits for another: as machines of their own, but slow ones."""
+split_load. Several runs of each number in turns, the best of which counts; the hosts of the largest run all the time, with the images of both releases.
+Each host has {part:.2f} of a processor for itself, no more and no less, so that none waits for another: as machines of their own, but slow ones."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """Of one host, or of a batch."""
+    """Of one host."""
 
     drain: float
     gate: float
@@ -144,4 +144,4 @@ def compare(bench: Bench) -> None:
     goal = f"{numbers[0]} hosts / ({numbers[0]} x the slowest drain + gate, and the constant of {numbers[-1]} hosts)"
     bench.value(goal, most.seconds / (numbers[0] * most.slowest + least.constant), "x", at_most=1)
     bench.value("the same with the average drain + gate", most.seconds / (numbers[0] * most.average + least.constant), "x")
-    bench.note(CONTENT)
+    bench.note(CONTENT.format(part=machines.part_of(everyone)))

@@ -13,6 +13,7 @@ import types
 from typing import Any
 
 import pytest
+from ansible_collections.covstack.selfhosted.plugins.module_utils import _haproxy, _health
 from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
 
 SOURCE = "import json\n\n\ndef twice(value, times=2):\n    return value * times\n"
@@ -30,16 +31,19 @@ def file(tmp_path: pathlib.Path) -> types.ModuleType:
 class Action:
     """What of an action a question uses. The host is this one."""
 
-    def __init__(self, pipelining: bool = True, noise: str = "", delegate_to: str | None = None) -> None:
+    def __init__(self, noise: str = "", delegate_to: str | None = None, environment: dict[str, str] | None = None, **connection: Any) -> None:
         self._task = types.SimpleNamespace(delegate_to=delegate_to)
-        self._connection = types.SimpleNamespace(has_pipelining=pipelining)
+        self._connection = types.SimpleNamespace(**{"has_pipelining": True, "transport": "ssh", "become": None, **connection})
+        self._compute_environment_string = lambda found: found.update(environment or {})
+        self._display = types.SimpleNamespace(vvv=lambda text: self.shown.append(text))
+        self.shown = list[str]()
         self._templar = types.SimpleNamespace(template=lambda text: text.replace("{{ python }}", sys.executable))
         self._noise, self.commands = noise, list[str]()
 
     def _low_level_execute_command(self, command: str, sudoable: bool, in_data: bytes) -> dict[str, Any]:
         self.commands.append(command)
         done = subprocess.run(["sh", "-c", command], input=in_data, capture_output=True, check=False)
-        return {"rc": done.returncode, "stdout": self._noise + done.stdout.decode()}
+        return {"rc": done.returncode, "stdout": self._noise + done.stdout.decode(), "stderr": done.stderr.decode()}
 
 
 def ask(action: Action, file: types.ModuleType, *arguments: object, **variables: Any) -> Any:
@@ -83,8 +87,9 @@ def test_otherwise_it_is_the_python_that_ansible_would_find(
     (tmp_path / "sh").symlink_to("/bin/sh")
     (tmp_path / "touch").symlink_to("/usr/bin/touch")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(_on_host.constants.config, "get_config_value", lambda _name, variables: ["python3.12", "/nowhere/python3", "python3"])
-    assert ask(Action(), file, 1, ansible_python_interpreter="auto_silent") == 2
+    setting = {"INTERPRETER_PYTHON": "auto_silent", "INTERPRETER_PYTHON_FALLBACK": ["python3.12", "/nowhere/python3", "python3"]}
+    monkeypatch.setattr(_on_host.constants.config, "get_config_value", lambda name, variables: setting[name])
+    assert ask(Action(), file, 1) == 2
     assert [path.name for path in tmp_path.glob("was-*")] == [f"was-{found}"]
 
 
@@ -100,25 +105,78 @@ def test_a_file_is_sent_with_those_that_it_imports(tmp_path: pathlib.Path) -> No
     assert json.loads(done.stdout) == [8, f"{package}._base"]
 
 
-FILES = {"_haproxy": [{"state": "ready", "servers": []}, False], "_host_facts": [{"endpoints": ["nowhere"]}], "_health": [{}], "_load_balancer_info": [{}]}
+HOST = {"directory": "/nowhere", "deployment": "x", "ports": [1], "names": ["localhost"], "endpoints": ["127.0.0.1:1"]}
+HEALTH = {**dict.fromkeys(_health.OPTIONS), "url": "http://127.0.0.1:1", "probes": [{"name": "api", "path": "/"}], "checks": [], "limits": _health.LIMITS}
+LISTS = {name: [] for name in ("services", "platform", "required", "queues")}
+ASKED: dict[str, list[Any]] = {
+    "_haproxy": [{**dict.fromkeys(_haproxy.OPTIONS), "socket": "/nowhere", "master_socket": "", "state_file": ""}, False],
+    "_host_facts": [{**HOST, "images": [], "volume_files": {}, "networks": []}],
+    "_health": [{**HEALTH, **LISTS, "services": {}, "wait": 0, "timeout": 1, "docker_cli": "/nowhere"}],
+    "_load_balancer_info": [{}],
+}
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ASKED)
 def test_what_actions_ask_needs_nothing_but_the_standard_library(name: str) -> None:
-    """Far enough to have loaded all of it."""
     file = importlib.import_module(f"{_on_host.PACKAGE}.{name}").__file__
-    done = subprocess.run([sys.executable, "-I", "-S", "-"], input=_on_host.script_of(file, "answer", FILES[name]), capture_output=True, text=True, check=False)
-    assert "failed" in done.stdout or "KeyError" in done.stderr or "os" in json.loads(done.stdout), done.stderr
+    script = _on_host.script_of(str(file), "answer", ASKED[name])
+    done = subprocess.run([sys.executable, "-I", "-S", "-"], input=script, capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    assert {"answers", "temporary_directory", "failed_probes", "keepalived"} & set(said) or "ip" in said["msg"], said
 
 
-@pytest.mark.parametrize(
-    ("action", "variables"),
-    [(Action(pipelining=False), {}), (Action(), {"ansible_python_interpreter": "/nowhere/python3"})],
-    ids=["a connection that takes no script", "no such Python"],
-)
-def test_a_module_is_needed_where_this_way_is_closed(action: Action, variables: dict[str, str], file: types.ModuleType) -> None:
-    assert ask(action, file, 1, **variables) is None
+def test_the_python_that_ansible_found_before_is_used(file: types.ModuleType) -> None:
+    action = Action()
+    found = {"discovered_interpreter_python": sys.executable}
+    assert ask(action, file, 1, ansible_python_interpreter="auto_silent", ansible_facts=found) == 2
+    assert action.commands == [f"{sys.executable} -"]
+
+
+def test_nothing_is_imported_from_where_it_happens_to_start(file: types.ModuleType, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('of somebody else')\n")
+    pathlib.Path(str(file.__file__)).write_text("import random\n" + SOURCE)
+    monkeypatch.chdir(tmp_path)
+    assert ask(Action(), file, 1) == 2
+
+
+def becomes(name: str, asks: bool = True) -> Any:
+    return types.SimpleNamespace(name=name, expect_prompt=lambda: asks)
+
+
+CLOSED: dict[str, dict[str, Any]] = {
+    "a connection that takes no script": {"has_pipelining": False},
+    "su, which reads it": {"become": becomes("su", asks=False)},
+    "a terminal in its place": {"transport": "local", "become": becomes("sudo"), "get_option": lambda _pipelining: False},
+    "an environment, which only modules get": {"environment": {"DOCKER_HOST": "tcp://elsewhere"}},
+}
+
+
+@pytest.mark.parametrize("closed", CLOSED.values(), ids=CLOSED)
+def test_a_module_is_needed_where_this_way_is_closed(closed: dict[str, Any], file: types.ModuleType) -> None:
+    action = Action(**closed)
+    assert ask(action, file, 1) is None
+    assert action.commands == []
+
+
+OPEN: dict[str, dict[str, Any]] = {
+    "sudo": {"become": becomes("sudo")},
+    "sudo here, without a password": {"transport": "local", "become": becomes("sudo", asks=False)},
+    "sudo here, with pipelining": {"transport": "local", "become": becomes("sudo"), "get_option": lambda _pipelining: True},
+}
+
+
+@pytest.mark.parametrize("connection", OPEN.values(), ids=OPEN)
+def test_sudo_passes_a_script_on(connection: dict[str, Any], file: types.ModuleType) -> None:
+    assert ask(Action(**connection), file, 1) == 2
+
+
+def test_a_module_is_needed_where_there_is_no_such_python(file: types.ModuleType) -> None:
+    action = Action()
+    assert ask(action, file, 1, ansible_python_interpreter="/nowhere/python3") is None
+    assert "status 127" in action.shown[0]
 
 
 def test_a_module_is_needed_to_say_what_broke(file: types.ModuleType) -> None:
-    assert ask(Action(), file, None) is None
+    action = Action()
+    assert ask(action, file, None) is None
+    assert "TypeError" in action.shown[0]
