@@ -145,6 +145,7 @@ class Host:
     interfaces: t.Sequence[t.Mapping[str, t.Any]] = ()
     listening: t.Sequence[t.Mapping[str, t.Any]] = ()
     digests: t.Mapping[str, t.Optional[str]] = field(default_factory=dict)
+    unreadable: t.Mapping[str, str] = field(default_factory=dict)
 
 
 def settings_of(given: t.Mapping[str, t.Any]) -> Settings:
@@ -182,7 +183,7 @@ def _password_problem(password: str) -> str:
 
 
 def host_of(name: str, info: t.Mapping[str, t.Any]) -> Host:
-    return Host(name, info["os"]["family"], info["os"]["systemd"], info["interfaces"], info["listening"], info["digests"])
+    return Host(name, info["os"]["family"], info["os"]["systemd"], info["interfaces"], info["listening"], info["digests"], info["unreadable"])
 
 
 def parse_address(text: str) -> t.Optional[Address]:
@@ -340,6 +341,12 @@ def _ports(settings: Settings, host: Host) -> Problems:
             yield error(setting, f"{port} is held by {who} on {host.name}", "stop it, or choose another port")
 
 
+def _files(_settings: Settings, host: Host) -> Problems:
+    for path, reason in host.unreadable.items():
+        way_out = "make it readable, or remove it: what is missing is made again, a password as the other load balancers have it"
+        yield error(path, f"cannot be read on {host.name} ({reason})", way_out)
+
+
 def _is_loopback(address: str) -> bool:
     parsed = parse_address(address)
     return parsed is not None and parsed.is_loopback
@@ -443,7 +450,7 @@ def _system(_settings: Settings, host: Host) -> Problems:
         yield error("inventory", f"{host.name} runs without systemd", "use a host with systemd for a load balancer")
 
 
-RULES = (_system, _url, _web_servers, _weights, _storage, _health_checks, _limits, _ports, _bind_addresses, _tls, _peers, _virtual_address, _vrrp)
+RULES = (_system, _files, _url, _web_servers, _weights, _storage, _health_checks, _limits, _ports, _bind_addresses, _tls, _peers, _virtual_address, _vrrp)
 
 
 # --- HAProxy ----------------------------------------------------------------------------------------------------------------

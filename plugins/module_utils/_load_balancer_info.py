@@ -18,7 +18,19 @@ from ansible_collections.covstack.selfhosted.plugins.module_utils._host_facts im
 from ansible_collections.covstack.selfhosted.plugins.module_utils._load_balancer_paths import APPLIED, CERTIFICATE, ETC, PASSWORD_FILE
 
 OPTIONS: dict[str, Any] = {}
+FILES = (CERTIFICATE, f"{CERTIFICATE}.key", PASSWORD_FILE)
 PROGRAMS = {"haproxy": "/usr/sbin/haproxy", "keepalived": "/usr/sbin/keepalived"}
+
+
+def unreadable(path: str) -> str | None:
+    """Why a file that is there cannot be read."""
+    try:
+        with open(path, "rb"):
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def bytes_of(path: str) -> bytes | None:
@@ -69,7 +81,8 @@ def answer(_options: Mapping[str, Any]) -> dict[str, Any]:
             "os": operating_system(),
             "interfaces": interfaces(),
             "listening": listening_sockets(),
-            "digests": {path: digest(path) for path in (CERTIFICATE, f"{CERTIFICATE}.key", PASSWORD_FILE)},
+            "digests": {path: digest(path) for path in FILES},
+            "unreadable": {path: reason for path in FILES if (reason := unreadable(path))},
             "missing": missing + ([] if importlib.util.find_spec("yaml") else ["yaml"]),
             "haproxy": haproxy_facts(),
             "keepalived": keepalived_facts(),

@@ -57,6 +57,11 @@ digests:
   returned: success
   type: dict
   sample: {"/etc/covstack/load_balancer/tls/certificate.pem": null}
+unreadable:
+  description: Those of the files in RV(digests) that are there and cannot be read, each with the reason.
+  returned: success
+  type: dict
+  sample: {"/etc/covstack/load_balancer/vrrp_password.conf": "Is a directory"}
 missing:
   description: Programs and libraries that are not installed.
   returned: success

@@ -57,10 +57,17 @@ def ask(action: t.Any, file: ModuleType, function: str, arguments: t.Sequence[t.
         return None
     script = script_of(str(file.__file__), function, arguments)
     said = action._low_level_execute_command(f"{_python(action, task_vars)} -", sudoable=True, in_data=script.encode())
+    answer = _answer(said)
+    if answer is None:
+        action._display.vvv(f"No answer to a question, the module follows: status {said['rc']}, {said.get('stderr', '')[-1000:]}")
+    return answer
+
+
+def _answer(said: t.Mapping[str, t.Any]) -> t.Optional[t.Any]:
     try:
-        return json.loads(said["stdout"].splitlines()[-1]) if said["rc"] == 0 else _nothing(action, said)
+        return json.loads(said["stdout"].splitlines()[-1]) if said["rc"] == 0 else None
     except (ValueError, IndexError):  # something else in the way
-        return _nothing(action, said)
+        return None
 
 
 def _takes_a_script(connection: t.Any) -> bool:
@@ -77,10 +84,6 @@ def _environment(action: t.Any) -> t.Dict[str, t.Any]:
     environment: t.Dict[str, t.Any] = {}
     action._compute_environment_string(environment)
     return environment
-
-
-def _nothing(action: t.Any, said: t.Mapping[str, t.Any]) -> None:
-    action._display.vvv(f"No answer to a question, the module follows: status {said['rc']}, {said.get('stderr', '')[-1000:]}")
 
 
 def _python(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> str:

@@ -97,6 +97,11 @@ def test_a_bad_setting_has_one_clear_line(over: dict[str, Any], setting: str, sa
     assert len(found) == 1 and says in found[0] and " -> " in found[0], errors(**over)
 
 
+def test_a_file_that_cannot_be_read_is_not_taken_for_one_that_is_missing() -> None:
+    found = errors(Host("lb1", interfaces=HOST.interfaces, unreadable={"/etc/covstack/x": "Is a directory"}))
+    assert len(found) == 1 and found[0].startswith("/etc/covstack/x: cannot be read on lb1 (Is a directory) -> "), found
+
+
 def test_a_port_that_another_program_holds_is_refused() -> None:
     held = [{"port": 80, "process": "nginx", "container": None, "addresses": ["0.0.0.0"]}]
     assert "port" not in str(errors(HOST)) and "80 is held by nginx on lb1" in errors(Host("lb1", interfaces=HOST.interfaces, listening=held))[0]

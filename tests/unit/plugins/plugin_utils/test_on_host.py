@@ -35,8 +35,8 @@ class Action:
         self._task = types.SimpleNamespace(delegate_to=delegate_to)
         self._connection = types.SimpleNamespace(**{"has_pipelining": True, "transport": "ssh", "become": None, **connection})
         self._compute_environment_string = lambda found: found.update(environment or {})
-        self._display = types.SimpleNamespace(vvv=lambda text: self.shown.append(text))
         self.shown = list[str]()
+        self._display = types.SimpleNamespace(vvv=self.shown.append)
         self._templar = types.SimpleNamespace(template=lambda text: text.replace("{{ python }}", sys.executable))
         self._noise, self.commands = noise, list[str]()
 
