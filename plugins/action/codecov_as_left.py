@@ -11,7 +11,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _as_left, _cluster_plan, _inputs, _placement, _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._catalogue import load_line
 from ansible_collections.covstack.selfhosted.plugins.module_utils._deployment import NAME
-from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host, _run
 
 MODULE = "covstack.selfhosted.codecov_as_left"
 ENGINE_FILES = ["/etc/docker/daemon.json", "/etc/docker/.covstack-daemon-options.json", "/etc/systemd/system/multi-user.target.wants/docker.service"]
@@ -26,6 +26,7 @@ BALANCER_SCRIPTS = "/usr/libexec/keepalived"
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["look", "present"], "default": "look"},
     "servers": {"type": "list", "elements": "str", "default": []},
+    "unlock": {"type": "bool", "default": False},
 }
 NOTHING_KNOWN = {"as_left": False, "differs": ["unknown (no answer)"]}
 
@@ -54,6 +55,7 @@ class ActionModule(ActionBase):
         keeper = {"keeper": placement.keeper.name if placement.keeper else None, "changed": False}
         if parameters["state"] == "look":
             return {**result, **keeper, **(_on_host.ask(self, _as_left, "look", [question], task_vars) or NOTHING_KNOWN)}
+        question["gives_back"] = _run.this_run() if parameters["unlock"] else ""
         return {**result, **keeper, **self._remember(question, parameters["servers"], task_vars)}
 
     def _remember(self, question: t.Mapping[str, t.Any], servers: t.Sequence[str], task_vars: t.Any) -> t.Dict[str, t.Any]:

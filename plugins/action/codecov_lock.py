@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import datetime
 import getpass
-import os
 import platform
 import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock
-from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host, _run
 
 MODULE = "covstack.selfhosted.codecov_lock"
 ARGUMENTS = {
@@ -23,30 +22,6 @@ ARGUMENTS = {
     "what": {"type": "str", "default": "a change"},
     "break_lock": {"type": "bool", "default": False},
 }
-
-
-def _started(pid: int) -> str:
-    """What tells a process from a later one with the same number; empty where it is not running, or the system does not say."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
-            return stream.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
-def this_run() -> str:
-    """The ansible-playbook process: tasks run in its children."""
-    pid = os.getppid()
-    return f"{platform.node()}/{pid}/{_started(pid)}"
-
-
-def is_over(run: str) -> bool:
-    """Whether a run was made on this controller and does not run any more. What is not known is taken to run."""
-    node, _slash, process = run.partition("/")
-    pid, _slash, started = process.partition("/")
-    if node != platform.node() or not pid.isdigit() or not os.path.isdir("/proc/self"):
-        return False
-    return _started(int(pid)) != started
 
 
 def explained(holder: t.Mapping[str, t.Any], host: str, path: str) -> str:
@@ -68,13 +43,13 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _arguments, parameters = self.validate_argument_spec(argument_spec=ARGUMENTS)
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        holder = {"who": f"{getpass.getuser()}@{platform.node()}", "what": parameters["what"], "since": now, "run": this_run()}
+        holder = {"who": f"{getpass.getuser()}@{platform.node()}", "what": parameters["what"], "since": now, "run": _run.this_run()}
         arguments = {"path": parameters["path"], "state": parameters["state"], "holder": holder, "replaces": ""}
         answer = self._ask(arguments, task_vars)
         held = answer.get("holder") or {}
         if arguments["state"] != "present" or not held or held["run"] == holder["run"] or answer.get("failed"):
             return {**result, **answer}
-        if not (is_over(held["run"]) or parameters["break_lock"]):
+        if not (_run.is_over(held["run"]) or parameters["break_lock"]):
             raise AnsibleActionFail(explained(held, task_vars["inventory_hostname"], arguments["path"]))
         answer = self._ask({**arguments, "replaces": held["run"]}, task_vars)
         if not self._task.check_mode and (answer.get("holder") or {}).get("run") != holder["run"]:

@@ -4,7 +4,7 @@
 """Whether a host is as the last complete run left it: the same input of the run, the same files, the same containers since, the same load balancing.
 
 The action codecov_as_left sends this file as it is to the host's Python, because a module would spend most of its time on loading Ansible's own code. So
-it imports nothing but the standard library, and little of that.
+it imports nothing but the standard library, and little of that, and the deploy lock.
 
 Private to this collection.
 """
@@ -18,6 +18,8 @@ import socket
 import stat
 from collections.abc import Iterator
 from typing import Any
+
+from ansible_collections.covstack.selfhosted.plugins.module_utils._lock import give_back
 
 MARK = "as_left.json"
 LOCK = "deploy.lock"
@@ -180,7 +182,9 @@ def problems_of(state: dict[str, Any], servers: list[str]) -> list[str]:
 
 
 def remember(question: dict[str, Any], servers: list[str]) -> list[str]:
-    """Write down how the host is; what is wrong with it, if anything, is returned instead, and nothing is remembered."""
+    """Write down how the host is; what is wrong with it, if anything, is returned instead, and nothing is remembered. The run whose lock it is, is over."""
+    if question["gives_back"]:
+        give_back(os.path.join(question["directory"], LOCK), question["gives_back"])
     path = os.path.join(question["directory"], MARK)
     state = state_of(question)
     problems = problems_of(state, servers)

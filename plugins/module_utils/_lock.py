@@ -50,6 +50,15 @@ def take(path: str, holder: dict[str, Any], replaces: str) -> dict[str, Any]:
         os.close(guard)
 
 
+def give_back(path: str, run: str) -> dict[str, Any]:
+    """Give the lock back if this run holds it; returns who holds it then."""
+    held = read_holder(path)
+    if held and held["run"] == run:
+        os.unlink(path)
+        return {}
+    return held
+
+
 def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Who holds the lock after what is wanted was done; the options of the module."""
     path, wanted = question["path"], question["holder"]
@@ -57,7 +66,6 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     mine = bool(held) and held["run"] == wanted.get("run")
     if question["state"] == "present" and not mine and not question["check_mode"] and (not held or held["run"] == question["replaces"]):
         held = take(path, wanted, question["replaces"])
-    elif question["state"] == "absent" and mine and not question["check_mode"]:
-        os.unlink(path)
-        held = {}
+    elif question["state"] == "absent" and not question["check_mode"]:
+        held = give_back(path, str(wanted.get("run", "")))
     return held

@@ -28,6 +28,10 @@ options:
     type: list
     elements: str
     default: []
+  unlock:
+    description: With O(state=present), give the deploy lock back first, if this run holds it (see M(covstack.selfhosted.codecov_lock)), in the same question.
+    type: bool
+    default: false
   question:
     description: What to look at. The action finds it out.
     type: dict
@@ -54,6 +58,7 @@ EXAMPLES = r"""
 - name: Remember how the host is left
   covstack.selfhosted.codecov_as_left:
     state: present
+    unlock: true
 """
 
 RETURN = r"""
@@ -103,6 +108,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["look", "present"], "default": "look"},
             "servers": {"type": "list", "elements": "str", "default": []},
+            "unlock": {"type": "bool", "default": False},
             # Holds a digest of secrets among others.
             "question": {"type": "dict", "no_log": True},
         },

@@ -1,18 +1,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts as machines of their own, though all share this one's processors.
+"""Hosts as machines of their own, though all share this one's processors: no request waits for what a host does that gets no requests.
 
-apart: no request waits for what a host does that gets no requests. Such a host (drained, not part of the deployment yet, or the load balancer that does not
-hold the virtual address) gets the processors only while nobody else wants them. Hosts that serve compete with each other, and with what a playbook does on them
-meanwhile.
-
-shared_out: no host waits for another. Each has a part of the processors, and no more, even while the others want nothing.
+Such a host (drained, not part of the deployment yet, or the load balancer that does not hold the virtual address) gets the processors only while nobody else
+wants them. Hosts that serve compete with each other, and with what a playbook does on them meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import threading
 import typing as t
@@ -22,15 +18,13 @@ from lab.shell import LabError, output
 
 DIRECTORY = "opt/codecov"
 LOOK_S = 0.1
-CONTROLLER = 0.25  # of a processor, which no host gets
-PERIOD_US = 50_000  # in which each gets its part: half of the kernel's own, for shorter pauses
 
 
 class Host:
     """A host of the lab, seen from outside. Without an address that it may hold it is a host of the application."""
 
     def __init__(self, name: str, address: str = "") -> None:
-        pid = _process(name)
+        pid = output("docker", "inspect", "--format", "{{.State.Pid}}", hosts.container(name)).strip()
         self._deployment = pathlib.Path(f"/proc/{pid}/root/{DIRECTORY}")
         self._routes, self._address = pathlib.Path(f"/proc/{pid}/net/fib_trie"), address
         self._idle = _control_group(pid) / "cpu.idle"
@@ -45,10 +39,6 @@ class Host:
 
     def yield_processors(self, wanted: bool) -> None:
         self._idle.write_text(str(int(wanted)))
-
-
-def _process(name: str) -> str:
-    return output("docker", "inspect", "--format", "{{.State.Pid}}", hosts.container(name)).strip()
 
 
 def _control_group(pid: str) -> pathlib.Path:
@@ -82,30 +72,3 @@ def apart(application: t.Iterable[str], load_balancers: t.Iterable[str], address
         thread.join()
         for member in members:
             member.yield_processors(False)
-
-
-@contextlib.contextmanager
-def shared_out(names: t.Collection[str]) -> t.Iterator[None]:
-    """As long as the block runs each of these hosts has its part of the processors."""
-    groups = [_control_group(_process(name)) for name in names]
-    try:
-        for group in groups:
-            _limit(group, int(part_of(names) * PERIOD_US))
-        yield
-    finally:
-        for group in groups:
-            _limit(group, None)
-
-
-def part_of(names: t.Collection[str]) -> float:
-    """Of a processor, for each: all that there are, but for the controller's."""
-    return ((os.cpu_count() or 1) - CONTROLLER) / len(names)
-
-
-def _limit(group: pathlib.Path, quota_us: int | None) -> None:
-    """In a period; None: as much as it likes."""
-    if (group / "cpu.max").exists():
-        (group / "cpu.max").write_text(f"{'max' if quota_us is None else quota_us} {PERIOD_US}")
-    else:
-        (group / "cpu.cfs_period_us").write_text(str(PERIOD_US))
-        (group / "cpu.cfs_quota_us").write_text(str(-1 if quota_us is None else quota_us))

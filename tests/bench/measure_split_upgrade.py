@@ -6,24 +6,23 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import functools
 import json
 import pathlib
 import typing as t
 
-from . import deployment, machines, peers, split
+from . import deployment, peers, split
 from .harness import Bench
 
 HOSTS = ("app1", "app2", "app3", "app4")
 NUMBERS = (2, 4)
-REPEAT = 2
-# A host has its turn in a play that starts anew for each. The release before has stopped when this task of it begins.
+BATCH = 2
+REPEAT = 3
+# A host, or a batch, has its turn in a play that starts anew for each. The release before has stopped when this task of it begins.
 TURN, STOPPED = "Application hosts, one after the other", "Write the audit line"
-CONTENT = """\
+CONTENT = f"""\
 Drain: from the first task of a host's turn until its old containers have stopped. Gate: until the last task of its turn, with its containers started,
 proved, and receiving requests from every load balancer. Constant: preflight, files, images, migration, proof by an upload. Nobody asks meanwhile; see
-split_load. Several runs of each number in turns, the best of which counts; the hosts of the largest run all the time, with the images of both releases.
-Each host has {part:.2f} of a processor for itself, no more and no less, so that none waits for another: as machines of their own, but slow ones."""
+split_load. {REPEAT} runs of each number in turns, the best of which counts; the hosts of the largest run all the time, with the images of both releases."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """Of one host."""
+    """Of one host, or of a batch."""
 
     drain: float
     gate: float
@@ -99,6 +98,7 @@ class Measured:
     """Upgrades of one inventory, each from the release before."""
 
     inventory: pathlib.Path
+    settings: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     outputs: list[str] = dataclasses.field(default_factory=list)
 
     def put_back(self) -> None:
@@ -106,18 +106,14 @@ class Measured:
 
     def upgrade(self) -> None:
         events = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.jsonl"}
-        self.outputs.append(peers.playbook("covstack.selfhosted.upgrade", self.inventory, environment=events))
+        extra = ("--extra-vars", json.dumps(self.settings))
+        self.outputs.append(peers.playbook("covstack.selfhosted.upgrade", self.inventory, *extra, environment=events))
 
 
-def upgrade(measured: Measured, everyone: t.Collection[str]) -> None:
-    with machines.shared_out(everyone):
-        measured.upgrade()
-
-
-def upgrades(bench: Bench, measured: t.Mapping[str, Measured], everyone: t.Collection[str]) -> list[Upgrade]:
-    """The best of each. Only while they are upgraded the hosts have no more than their parts."""
+def upgrades(bench: Bench, measured: t.Mapping[str, Measured], repeat: int) -> list[Upgrade]:
+    """The best of each."""
     before = {name: one.put_back for name, one in measured.items()}
-    took = bench.together({name: functools.partial(upgrade, one, everyone) for name, one in measured.items()}, repeat=REPEAT, before=before)
+    took = bench.together({name: one.upgrade for name, one in measured.items()}, repeat=repeat, before=before)
     return [Upgrade(times.best, changes_of(starts_of(one.outputs[times.runs.index(times.best)]))) for times, one in zip(took, measured.values())]
 
 
@@ -131,8 +127,9 @@ def compare(bench: Bench) -> None:
     numbers = sorted(NUMBERS, reverse=True)
     measured = {f"upgrade of {number} hosts": Measured(split.inventory(f"upgrade_{number}", split.pair(*HOSTS[:number]))) for number in numbers}
     deployment.run("deploy", next(iter(measured.values())).inventory)
-    everyone = {split.host(member) for members in split.pair(*HOSTS).values() for member in members}
-    by_number = dict(zip(numbers, upgrades(bench, measured, everyone)))
+    by_number = dict(zip(numbers, upgrades(bench, measured, REPEAT)))
+    batches = Measured(next(iter(measured.values())).inventory, {"codecov_rolling": {"batch": BATCH}})
+    [in_batches] = upgrades(bench, {f"upgrade of {numbers[0]} hosts, {BATCH} at a time after the first": batches}, 1)
     for number, best in by_number.items():
         if len(best.changes) != number:
             raise RuntimeError(f"{len(best.changes)} changes were seen of {number} hosts")
@@ -140,8 +137,9 @@ def compare(bench: Bench) -> None:
         bench.value(f"{number} hosts: gate, on average", sum(change.gate for change in best.changes) / number, "s")
         bench.value(f"{number} hosts: slowest drain + gate", best.slowest, "s")
         bench.value(f"{number} hosts: constant", best.constant, "s")
+    bench.value(f"{numbers[0]} hosts, {BATCH} at a time: constant", in_batches.constant, "s")
     most, least = by_number[numbers[0]], by_number[numbers[-1]]
     goal = f"{numbers[0]} hosts / ({numbers[0]} x the slowest drain + gate, and the constant of {numbers[-1]} hosts)"
     bench.value(goal, most.seconds / (numbers[0] * most.slowest + least.constant), "x", at_most=1)
     bench.value("the same with the average drain + gate", most.seconds / (numbers[0] * most.average + least.constant), "x")
-    bench.note(CONTENT.format(part=machines.part_of(everyone)))
+    bench.note(CONTENT)

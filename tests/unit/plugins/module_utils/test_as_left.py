@@ -91,7 +91,7 @@ def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pa
 def question(host: pathlib.Path, **over: Any) -> dict[str, Any]:
     directory = str(host / "codecov")
     usual = {"inputs": "digest", "directory": directory, "trees": [directory], "files": [str(host / "daemon.json"), str(host / "none")]}
-    return {**usual, "deployment": "codecov", "balances": True, "redis_python": None, **over}
+    return {**usual, "deployment": "codecov", "balances": True, "redis_python": None, "gives_back": "", **over}
 
 
 def differs(host: pathlib.Path, **over: Any) -> list[str]:
@@ -104,6 +104,24 @@ def test_what_was_left_is_known_again(host: pathlib.Path) -> None:
     assert _as_left.remember(question(host), ["web/app1", "web/app2"]) == []
     assert differs(host) == []
     assert stat.S_IMODE((host / "codecov" / _as_left.MARK).stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("run", "left"), [("one/1/2", False), ("one/3/4", True), ("", True)])
+def test_the_lock_is_given_back_by_the_run_that_holds_it(host: pathlib.Path, run: str, left: bool) -> None:
+    lock = host / "codecov" / _as_left.LOCK
+    lock.write_text(json.dumps({"who": "alice@one", "what": "upgrade", "since": "", "run": "one/1/2"}))
+    assert _as_left.remember(question(host, gives_back=run), []) == []
+    assert lock.exists() == left
+    assert differs(host) == (["lock"] if left else [])
+
+
+def test_the_lock_is_given_back_where_the_host_cannot_be_seen(host: pathlib.Path) -> None:
+    lock = host / "codecov" / _as_left.LOCK
+    lock.write_text(json.dumps({"who": "alice@one", "what": "upgrade", "since": "", "run": "one/1/2"}))
+    (host / "DOCKER_SOCKET").unlink()
+    with pytest.raises(FileNotFoundError):
+        _as_left.remember(question(host, gives_back="one/1/2"), [])
+    assert not lock.exists()
 
 
 def forget_health(_host: pathlib.Path) -> None:

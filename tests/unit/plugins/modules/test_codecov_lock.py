@@ -13,10 +13,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from ansible_collections.covstack.selfhosted.plugins.action.codecov_lock import _started, explained, is_over
+from ansible_collections.covstack.selfhosted.plugins.action.codecov_lock import explained
 from ansible_collections.covstack.selfhosted.plugins.module_utils import _lock
 from ansible_collections.covstack.selfhosted.plugins.module_utils._lock import read_holder, take
 from ansible_collections.covstack.selfhosted.plugins.plugin_utils import _on_host
+from ansible_collections.covstack.selfhosted.plugins.plugin_utils._run import _started, is_over
 
 COLLECTIONS = str(pathlib.Path(__file__).resolve().parents[4] / ".ansible/collections")
 ALICE = {"who": "alice@one", "what": "upgrade", "since": "2026-11-21T08:00:00Z", "run": "one/1/2"}
