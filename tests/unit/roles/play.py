@@ -15,6 +15,8 @@ from ansible_collections.covstack.selfhosted import plugins
 
 # .../ansible_collections/covstack/selfhosted/plugins
 COLLECTIONS = Path(next(iter(plugins.__path__))).parents[3]
+SERVES, BEFORE = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+API = {"service": "api", "name": "api", "state": "running", "health": "healthy", "number": 1}
 
 
 def play(directory: Path, role: str, tasks_from: str, variables: dict[str, Any], *options: str, fails: bool = False) -> str:
@@ -30,3 +32,21 @@ def play(directory: Path, role: str, tasks_from: str, variables: dict[str, Any],
     answer = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (answer.returncode != 0) == fails, answer.stdout + answer.stderr
     return " ".join((answer.stdout + answer.stderr).split())
+
+
+def plan(directory: Path, split: bool) -> dict[str, Any]:
+    """Of a host on which one release serves and the one before is kept, as far as roles look at it in these tests."""
+    containers = [{**API, "slot": "blue", "release": SERVES}, {**API, "slot": "green", "release": BEFORE, "state": "exited"}]
+    releases = [{"id": SERVES, "proved": True}, {"id": BEFORE, "proved": True}]
+    there = {"active": {"slot": "blue", "release": SERVES}, "containers": containers, "releases": releases, "older_than_redis": []}
+    application = {
+        "digest": "d", "versions": {}, "replicas": {"api": 1}, "web": ["api"], "worker": [], "entry": "api", "entry_ports": {"blue": 1, "green": 2},
+        "gate": [{"path": "/api_health/", "body_regex": "is live!"}],
+    }
+    return {
+        "directory": str(directory), "name": "codecov", "url": "http://codecov.example.com", "own_ca": False, "hostname": "codecov.example.com",
+        "local_address": None, "slots": {"blue": "SLOT=blue\n", "green": "SLOT=green\n"}, "routes": {"blue": "", "green": ""}, "application": application,
+        "health": {"python": "python3"}, "settings": {"deadline_s": 5, "release": "", "releases_kept": 5, "purge": False},
+        "placement": {"split": split, "cluster": False, "keeper": True, "keeper_name": "localhost", "kinds": []},
+        "host": {"deployment": there, "docker": {"running": True}, "names": {}},
+    }  # fmt: skip

@@ -5,30 +5,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.covstack.selfhosted.tests.unit.roles.play import play
-
-SERVES, BEFORE = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
-API = {"service": "api", "name": "api", "state": "running", "health": "healthy", "number": 1}
-
-
-def plan(directory: Path, split: bool) -> dict[str, Any]:
-    containers = [{**API, "slot": "blue", "release": SERVES}, {**API, "slot": "green", "release": BEFORE, "state": "exited"}]
-    releases = [{"id": SERVES, "proved": True}, {"id": BEFORE, "proved": True}]
-    there = {"active": {"slot": "blue", "release": SERVES}, "containers": containers, "releases": releases, "older_than_redis": []}
-    application = {
-        "digest": "d", "versions": {}, "replicas": {"api": 1}, "web": ["api"], "worker": [], "entry": "api", "entry_ports": {"blue": 1, "green": 2},
-        "gate": [{"path": "/api_health/", "body_regex": "is live!"}],
-    }
-    return {
-        "directory": str(directory), "name": "codecov", "url": "http://codecov.example.com", "own_ca": False, "hostname": "codecov.example.com",
-        "local_address": None, "slots": {"blue": "SLOT=blue\n", "green": "SLOT=green\n"}, "routes": {"blue": "", "green": ""}, "application": application,
-        "health": {"python": "python3"}, "settings": {"deadline_s": 5, "release": "", "releases_kept": 5, "purge": False},
-        "placement": {"split": split, "cluster": False, "keeper": True, "keeper_name": "localhost", "kinds": []},
-        "host": {"deployment": there, "docker": {"running": True}, "names": {}},
-    }  # fmt: skip
+from ansible_collections.covstack.selfhosted.tests.unit.roles.play import BEFORE, SERVES, plan, play
 
 
 @pytest.mark.parametrize(
