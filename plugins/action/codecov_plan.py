@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _arguments, parameters = self.validate_argument_spec(argument_spec=ARGUMENTS)
         deployment, problems = self._deployment(task_vars)
+        problems += self._engine_problems(task_vars)
         if deployment and not _errors(problems):
             hosts = self._hosts(task_vars) if deployment.has_edge else []
             problems += _rules.problems_of(deployment, hosts) if self._speaks_for_all(deployment, task_vars) else []
@@ -106,6 +107,13 @@ class ActionModule(ActionBase):
         if deployment.is_cluster:
             return deployment, _kubernetes_rules.settings_problems(deployment)
         return deployment, (_placement_rules.placement_problems(deployment) if self._speaks_for_all(deployment, task_vars) else [])
+
+    def _engine_problems(self, task_vars: t.Mapping[str, t.Any]) -> t.List[t.Any]:
+        """Of the variables of the role docker_engine, whose turn comes after hosts were locked. Others with its prefix may be somebody else's."""
+        options = _settings.load_spec("docker_engine")
+        problems: t.List[t.Any] = []
+        _settings.check(self._templar.template({name: task_vars[name] for name in options if name in task_vars}), options, problems)
+        return problems
 
     def _inventory_placement(self, task_vars: t.Mapping[str, t.Any]) -> _placement.Placement:
         """All hosts of the inventory's group codecov, whatever part of them this run is limited to. Without kinds it is of no interest."""

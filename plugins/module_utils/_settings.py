@@ -23,16 +23,16 @@ except ImportError:  # pragma: no cover - ansible-core itself needs PyYAML on th
 
 # libyaml's loader, ten times as fast, where PyYAML was built with it.
 LOADER: t.Any = getattr(yaml, "CSafeLoader", None) or getattr(yaml, "SafeLoader", None)
-SPEC_FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles", "codecov", "meta", "argument_specs.yml")
+ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))), "roles")
 # Facts of this collection that share the prefix of the settings.
 INTERNAL = frozenset({"codecov_plan"})
 TRUE = frozenset({"true", "yes", "on", "1", "y", "t"})
 FALSE = frozenset({"false", "no", "off", "0", "n", "f"})
 
 
-def load_spec(path: str = SPEC_FILE) -> t.Dict[str, t.Any]:
-    """Options of the role C(codecov), {name: specification}."""
-    with open(path, encoding="utf-8") as stream:
+def load_spec(role: str = "codecov") -> t.Dict[str, t.Any]:
+    """Options of a role of this collection, {name: specification}."""
+    with open(os.path.join(ROLES, role, "meta", "argument_specs.yml"), encoding="utf-8") as stream:
         return yaml.load(stream, Loader=LOADER)["argument_specs"]["main"]["options"]
 
 

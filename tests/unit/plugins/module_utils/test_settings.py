@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.covstack.selfhosted.plugins.module_utils import _settings
 from ansible_collections.covstack.selfhosted.plugins.module_utils._problems import Problem
 from ansible_collections.covstack.selfhosted.plugins.module_utils._settings import check, load_spec, settings_of
 from hypothesis import given
@@ -190,8 +189,9 @@ def test_settings_are_what_has_the_prefix_but_for_our_own_facts() -> None:
     assert settings_of(variables) == {"codecov_url": 1, "codecov_ulr": 4}
 
 
-def test_the_specification_is_found_beside_the_collection() -> None:
-    assert _settings.SPEC_FILE.endswith("roles/codecov/meta/argument_specs.yml")
+@pytest.mark.parametrize(("role", "option"), [("codecov", "codecov_url"), ("docker_engine", "docker_engine_source")])
+def test_the_specification_of_a_role_is_found_beside_the_collection(role: str, option: str) -> None:
+    assert option in load_spec(role)
 
 
 _anything = st.recursive(
