@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 import pathlib
 import typing as t
@@ -22,7 +23,8 @@ TURN, STOPPED = "Application hosts, one after the other", "Write the audit line"
 CONTENT = f"""\
 Drain: from the first task of a host's turn until its old containers have stopped. Gate: until the last task of its turn, with its containers started,
 proved, and receiving requests from every load balancer. Constant: preflight, files, images, migration, proof by an upload. Nobody asks meanwhile; see
-split_load. {REPEAT} runs of each number in turns, the best of which counts; the hosts of the largest run all the time, with the images of both releases."""
+split_load. {REPEAT} runs of each number in turns; every step counts with the run that took least for it, since whole runs differ by more than what is asked
+for. The hosts of the largest number run all the time, with the images of both releases."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +95,19 @@ def changes_of(starts: t.Iterable[Start]) -> list[Change]:
     return changes
 
 
+def undisturbed(runs: t.Sequence[tuple[float, list[Start]]]) -> Upgrade:
+    """Of runs, each with its seconds: every step as quick as it was in any of them; what comes before the first and with the last one counts as one."""
+    steps = {tuple((start.kind, start.name) for start in starts) for _seconds, starts in runs}
+    if len(steps) != 1:
+        raise RuntimeError(f"runs of the same upgrade took {' and '.join(str(len(each)) for each in steps)} steps")
+    times = [[start.seconds for start in starts] for _seconds, starts in runs]
+    until_next = [min(columns) for columns in zip(*([later - sooner for sooner, later in itertools.pairwise(run)] for run in times))]
+    begun = itertools.accumulate(until_next, initial=0.0)
+    changes = changes_of(dataclasses.replace(start, seconds=seconds) for start, seconds in zip(runs[0][1], begun))
+    rest = min(seconds - (run[-1] - run[0]) for (seconds, _starts), run in zip(runs, times))
+    return Upgrade(sum(until_next) + rest, changes)
+
+
 @dataclasses.dataclass
 class Measured:
     """Upgrades of one inventory, each from the release before."""
@@ -111,10 +126,9 @@ class Measured:
 
 
 def upgrades(bench: Bench, measured: t.Mapping[str, Measured], repeat: int) -> list[Upgrade]:
-    """The best of each."""
     before = {name: one.put_back for name, one in measured.items()}
     took = bench.together({name: one.upgrade for name, one in measured.items()}, repeat=repeat, before=before)
-    return [Upgrade(times.best, changes_of(starts_of(one.outputs[times.runs.index(times.best)]))) for times, one in zip(took, measured.values())]
+    return [undisturbed([*zip(times.runs, map(starts_of, one.outputs))]) for times, one in zip(took, measured.values())]
 
 
 def measure(bench: Bench) -> None:
@@ -133,6 +147,7 @@ def compare(bench: Bench) -> None:
     for number, best in by_number.items():
         if len(best.changes) != number:
             raise RuntimeError(f"{len(best.changes)} changes were seen of {number} hosts")
+        bench.value(f"{number} hosts: all steps", best.seconds, "s")
         bench.value(f"{number} hosts: drain, on average", sum(change.drain for change in best.changes) / number, "s")
         bench.value(f"{number} hosts: gate, on average", sum(change.gate for change in best.changes) / number, "s")
         bench.value(f"{number} hosts: slowest drain + gate", best.slowest, "s")

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
-from bench.measure_split_upgrade import STOPPED, TURN, Change, Upgrade, changes_of, starts_of
+from bench.measure_split_upgrade import STOPPED, TURN, Change, Start, Upgrade, changes_of, starts_of, undisturbed
 
 
 def event(kind: str, name: str, second: int) -> str:
@@ -33,3 +34,20 @@ def test_each_host_has_its_turn_and_the_rest_is_the_constant() -> None:
 
 def test_a_host_that_nothing_was_stopped_on_did_not_change() -> None:
     assert changes_of(starts_of(OUTPUT.replace(f"role : {STOPPED}", "role : Something"))) == []
+
+
+def disturbed(seconds: float, step: int) -> list[Start]:
+    """One step took longer."""
+    return [dataclasses.replace(start, seconds=start.seconds + (seconds if index > step else 0)) for index, start in enumerate(starts_of(OUTPUT))]
+
+
+def test_every_step_counts_with_the_run_that_took_least_for_it() -> None:
+    # 32 s from the first step to the last one; the rest took 8 s, then 7 s.
+    upgrade = undisturbed([(32 + 3 + 8, disturbed(3, step=3)), (32 + 2 + 7, disturbed(2, step=8))])
+    assert upgrade.changes == [Change(4, 6), Change(5, 7)]
+    assert upgrade.seconds == pytest.approx(32 + 7)
+
+
+def test_runs_that_took_other_steps_are_not_compared() -> None:
+    with pytest.raises(RuntimeError, match="10 and 9 steps|9 and 10 steps"):
+        undisturbed([(40, starts_of(OUTPUT)), (40, starts_of(OUTPUT)[:-1])])
