@@ -48,5 +48,6 @@ def plan(directory: Path, split: bool) -> dict[str, Any]:
         "local_address": None, "slots": {"blue": "SLOT=blue\n", "green": "SLOT=green\n"}, "routes": {"blue": "", "green": ""}, "application": application,
         "health": {"python": "python3"}, "settings": {"deadline_s": 5, "release": "", "releases_kept": 5, "purge": False},
         "placement": {"split": split, "cluster": False, "keeper": True, "keeper_name": "localhost", "kinds": []},
+        "in_turn": False,
         "host": {"deployment": there, "docker": {"running": True}, "names": {}},
     }  # fmt: skip
