@@ -47,12 +47,12 @@ class ActionModule(ActionBase):
         settings = _settings.check(given, _settings.load_spec(), problems)
         placement = _placement.of_inventory(task_vars)
         host = placement.host(task_vars["inventory_hostname"])
+        keeper = {"keeper": placement.keeper.name if placement.keeper else None, "changed": False}
         if problems or not host:  # for the plan to explain
-            return {**result, "changed": False, **NOTHING_KNOWN}
+            return {**result, **keeper, **NOTHING_KNOWN}
         if placement.is_cluster:
             return {**result, **self._cluster(settings, parameters["state"], task_vars)}
         question = self._question(settings, placement, host, task_vars)
-        keeper = {"keeper": placement.keeper.name if placement.keeper else None, "changed": False}
         if parameters["state"] == "look":
             return {**result, **keeper, **(_on_host.ask(self, _as_left, "look", [question], task_vars) or NOTHING_KNOWN)}
         question["gives_back"] = _run.this_run() if parameters["unlock"] else ""

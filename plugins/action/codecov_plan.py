@@ -57,7 +57,8 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _arguments, parameters = self.validate_argument_spec(argument_spec=ARGUMENTS)
         deployment, problems = self._deployment(task_vars)
-        problems += self._engine_problems(task_vars)
+        if deployment and parameters["host_checks"] and (deployment.services() or deployment.embedded()) and not deployment.is_cluster:
+            problems += self._engine_problems(task_vars)
         if deployment and not _errors(problems):
             hosts = self._hosts(task_vars) if deployment.has_edge else []
             problems += _rules.problems_of(deployment, hosts) if self._speaks_for_all(deployment, task_vars) else []
@@ -111,8 +112,10 @@ class ActionModule(ActionBase):
     def _engine_problems(self, task_vars: t.Mapping[str, t.Any]) -> t.List[t.Any]:
         """Of the variables of the role docker_engine, whose turn comes after hosts were locked. Others with its prefix may be somebody else's."""
         options = _settings.load_spec("docker_engine")
-        problems: t.List[t.Any] = []
-        _settings.check(self._templar.template({name: task_vars[name] for name in options if name in task_vars}), options, problems)
+        given = self._templar.template({name: task_vars[name] for name in options if name in task_vars})
+        # The role takes them as they are, so nothing stands for the default.
+        problems = [error(name, "is empty", "give a value, or leave it out") for name, value in given.items() if _settings.is_unset(options[name], value)]
+        _settings.check(given, options, problems)
         return problems
 
     def _inventory_placement(self, task_vars: t.Mapping[str, t.Any]) -> _placement.Placement:

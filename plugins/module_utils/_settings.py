@@ -128,7 +128,7 @@ def check(values: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], problem
     checked: t.Dict[str, t.Any] = {}
     for name, spec in options.items():
         value = values.get(name)
-        if _is_unset(spec, value):
+        if is_unset(spec, value):
             if spec.get("required"):
                 problems.append(error(f"{prefix}{name}", "is missing", f"set it: {_first_sentence(spec['description'])}"))
             value = "" if spec.get("required") else {} if "options" in spec else spec.get("default")
@@ -136,7 +136,7 @@ def check(values: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any], problem
     return checked
 
 
-def _is_unset(spec: t.Mapping[str, t.Any], value: t.Any) -> bool:
+def is_unset(spec: t.Mapping[str, t.Any], value: t.Any) -> bool:
     """Null means the default. So does an empty answer of a survey, unless the setting is text."""
     return value is None or (value == "" and (spec.get("type", "str") not in ("str", "path") or "choices" in spec or bool(spec.get("required"))))
 

@@ -13,6 +13,7 @@ short_description: Validate the settings of a deployment and turn them into a pl
 description:
   - Collects every C(codecov_*) variable of the host, refuses what cannot work with one line for each problem (the setting, its value, what is allowed,
     the way out), renders the catalogue for this host, and returns the plan.
+  - With O(host_checks), refuses wrong values of the variables of the role P(covstack.selfhosted.docker_engine#role), too, where a host runs containers.
   - Asks the host one question with M(covstack.selfhosted.codecov_host_info). Changes nothing, and never returns the value of a secret.
   - Secrets are named in the plan as C(${secret:name}) and resolved on the host by M(covstack.selfhosted.codecov_config) and M(covstack.selfhosted.file_set).
 options:

@@ -15,7 +15,6 @@ from ansible_collections.covstack.selfhosted.tests.unit.roles.play import BEFORE
     [
         ("compose", "rollback", False, f"Would start release {BEFORE} in slot green, switch to it from {SERVES}"),
         ("compose", "split_roll", True, "Would drain this host, run release"),
-        ("compose", "split_rollback", True, f"Would drain this host, run release {BEFORE}"),
         ("compose", "remove", False, "Would remove 2 containers and their networks. Data and files stay."),
         ("verify", "smoke", False, "Would upload a report to http://codecov.example.com."),
     ],
