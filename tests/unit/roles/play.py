@@ -23,12 +23,17 @@ def play(directory: Path, role: str, tasks_from: str, variables: dict[str, Any],
     """Output, as one line; the files of Ansible itself go below the directory, too."""
     include = {"name": f"covstack.selfhosted.{role}", "tasks_from": tasks_from}
     known = {"ansible_python_interpreter": sys.executable, **variables}
-    playbook = directory / "play.yml"
     tasks = [{"ansible.builtin.include_role": include}]
+    playbook = directory / "play.yml"
     playbook.write_text(json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": known, "tasks": tasks}]))
+    return run(directory, "--inventory", "localhost,", *options, str(playbook), fails=fails)
+
+
+def run(directory: Path, *arguments: str, fails: bool = False) -> str:
+    """Output of ansible-playbook, as one line."""
     kept = {name: str(directory / "ansible") for name in ("ANSIBLE_HOME", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP")}
     environment = {**os.environ, **kept, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"}
-    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "localhost,", *options, str(playbook)]
+    command = [sys.executable, "-m", "ansible", "playbook", *arguments]
     answer = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (answer.returncode != 0) == fails, answer.stdout + answer.stderr
     return " ".join((answer.stdout + answer.stderr).split())
