@@ -129,6 +129,7 @@ def test_a_worker_host_killed_while_it_processes(uploads: Uploads) -> None:
         wait_until("the other host did it", lambda: not uploads.unprocessed(), 60, 0.5)
         print(f"\nthe killed host had begun {begun} uploads; all are processed {time.monotonic() - killed:.0f} s after the kill")
     hosts.restart(WEB[1])
+    assert begun > 0, "the killed host had nothing to do"
     assert interruption.seconds < 5
 
 
